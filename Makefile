@@ -1,0 +1,45 @@
+# Everything a fresh clone needs: each target makes .venv and installs into it by itself.
+PYTHON  ?= python3
+WORKERS ?= 2
+BIN     := .venv/bin
+READY   := .venv/.ready
+
+# What `make demo` asks; give others like this: make demo PROMPT="How many?" IMAGE=photo.jpg
+MODEL   ?= models/demo-text.gguf
+MMPROJ  ?= models/demo-mmproj.gguf
+IMAGE   ?= models/demo.png
+PROMPT  ?= What is in this picture?
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lint format docs clean help
+
+demo: $(READY)  ## answer a question about a picture that lies in the repository
+	$(BIN)/mtmd-cli -m $(MODEL) --mmproj $(MMPROJ) --image $(IMAGE) -p "$(PROMPT)" --temp 0
+
+test: $(READY)  ## run every test that needs no GPU, and hold coverage at 90 percent or more
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+
+lint: $(READY)  ## check style, types and layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## put the code in the house style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(READY)  ## write the generated pages anew
+	$(BIN)/python scripts/write_docs.py
+
+clean:  ## remove .venv and what the tools left
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+
+help:  ## list the targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The stamp is newer than what it was made from, so a second `make test` installs nothing.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
