@@ -1,0 +1,1 @@
+"""Images: reading them, and where to cut them. Knows no model."""
