@@ -49,7 +49,7 @@ def resize(image: Image.Image, step: Resize) -> Image.Image:
 
 
 def _resample(image: Image.Image, size: Size, filter: Filter) -> Image.Image:
-    """Rows first, then columns: from 13 on Pillow takes the cheaper order when asked for both, and rounds differently."""
+    """Resample widths, then heights: asked for both at once, Pillow 13 may begin with heights and round differently."""
     resampling = Image.Resampling[filter.name]
     return image.resize((size.width, image.height), resampling).resize((size.width, size.height), resampling)
 

@@ -1,4 +1,4 @@
-"""Reading an image file: any mode that Pillow knows becomes upright 8-bit RGB; anything else an error with a way out."""
+"""Reading an image file: whatever mode it has becomes upright 8-bit RGB; a bad file an error with a way out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mtmd_cli.image.size import Size
 MAX_PIXELS = 1 << 27
 
 # Formats with a signature that hold pixels only: Pillow would hand EPS to an interpreter and take any bytes for TGA.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "QOI")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "QOI")
 FORMAT_HINT = "PNG, JPEG, WebP, GIF, BMP, TIFF and AVIF are read; convert other formats to one of them"
 
 ORIENTATION_TAG = 0x0112
@@ -40,7 +40,7 @@ Alpha = Literal["drop", "white", "black"]
 def load_image(source: str | Path | bytes, *, alpha: Alpha = "drop", max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read a file, or its bytes, as upright RGB; of an animation the first frame. Colour profiles are ignored.
 
-    alpha: "drop" shows the colour under transparent pixels, as the reference does; "white" and "black" lay them on that.
+    alpha: "drop" shows the colours under transparent pixels, as the reference does; "white" and "black" are grounds.
     Raises FileError when the file cannot be read, ImageError when it is no image, damaged, or larger than max_pixels.
     """
     name = "the image" if isinstance(source, bytes) else Path(source).name
@@ -122,7 +122,7 @@ def _to_rgb(image: Image.Image, alpha: Alpha) -> Image.Image:
 
 
 def _to_bytes(levels: np.ndarray) -> np.ndarray:
-    """Gray levels as bytes: of 16 bits the upper eight, as the reference takes; floats count from 0 to 1, or else to 255."""
+    """Gray levels as bytes: of 16 bits the upper eight, as in the reference; floats end at 1, or passing it at 255."""
     if levels.dtype.kind != "f":
         return (levels.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
     levels = np.nan_to_num(levels)
@@ -131,7 +131,7 @@ def _to_bytes(levels: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Keep Pillow's warnings and log lines off stderr: what is wrong with an image is said by an error or not at all."""
+    """Keep Pillow's warnings and log lines off stderr: an error says what is wrong with an image, or nothing does."""
     handler = logging.NullHandler()
     logger = logging.getLogger("PIL")
     logger.addHandler(handler)

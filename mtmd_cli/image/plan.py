@@ -26,8 +26,8 @@ class Filter(Enum):
 class Fit(Enum):
     """What happens when the aspect ratios of image and target differ.
 
-    STRETCH gives up the aspect ratio. The pads keep it, centre the image and fill the rest with a colour: PAD_CEIL rounds
-    the scaled edges up and the offsets down, PAD_NEAREST rounds both to the nearest integer, as PIL.ImageOps.pad does.
+    STRETCH gives up the aspect ratio. The pads keep it, centre the image and fill the rest with a colour: PAD_CEIL
+    rounds scaled edges up and offsets down, PAD_NEAREST rounds both to the nearest integer, as PIL.ImageOps.pad does.
     """
 
     STRETCH = "stretch"
@@ -50,9 +50,12 @@ class Resize:
     def __post_init__(self) -> None:
         if max(self.size.width, self.size.height) > MAX_EDGE_PX:
             raise ImageError(
-                f"the image is too long and narrow: it would be resized to {self.size}, at most {MAX_EDGE_PX} is possible",
+                f"the image is too long and narrow: resized it has {self.size} pixels, an edge may have {MAX_EDGE_PX}",
                 hint="cut the image into shorter pieces and pass them one by one",
             )
+
+
+NO_TILES = Size(0, 0)
 
 
 class Role(Enum):
@@ -81,11 +84,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Plan:
-    """The slices of one image, in the order in which the prompt shows them; grid is columns x rows, 0x0 without tiles."""
+    """The slices of one image in the order in which the prompt shows them; grid counts columns and rows of tiles."""
 
     image: Size
     slices: tuple[Slice, ...]
-    grid: Size = Size(0, 0)
+    grid: Size = NO_TILES
 
     @property
     def overview(self) -> Slice | None:

@@ -9,10 +9,24 @@ from typing import Protocol
 
 from mtmd_cli.image.plan import Plan
 from mtmd_cli.image.size import Size
+from mtmd_cli.image.slicing.dynamic import DynamicSize, StepDown
 from mtmd_cli.image.slicing.fixed import FixedSize
 from mtmd_cli.image.slicing.idefics3 import Idefics3
+from mtmd_cli.image.slicing.pinpoints import Pinpoints
+from mtmd_cli.image.slicing.tiles import ClosestGrid, Lfm2
+from mtmd_cli.image.slicing.uhd import LlavaUhd
 
-__all__ = ["FixedSize", "Idefics3", "Slicing"]
+__all__ = [
+    "ClosestGrid",
+    "DynamicSize",
+    "FixedSize",
+    "Idefics3",
+    "Lfm2",
+    "LlavaUhd",
+    "Pinpoints",
+    "Slicing",
+    "StepDown",
+]
 
 
 class Slicing(Protocol):

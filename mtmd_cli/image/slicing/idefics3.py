@@ -16,8 +16,8 @@ from mtmd_cli.image.slicing.ratio import aligned_size
 class Idefics3:
     """Scale the longer edge to `longest_edge`, stretch to whole tiles of `image_size`, shrink those to the overview.
 
-    Files without a longest edge (0) and calls with limits (min_pixels, max_pixels; 0 = none) take another path, as in the
-    reference: one bicubic letterbox to whole tiles.
+    A file without a longest edge (0) and a call with limits (min_pixels, max_pixels; 0 = none) take another path, as in
+    the reference: one bicubic letterbox to whole tiles.
     """
 
     image_size: int
@@ -30,19 +30,19 @@ class Idefics3:
         tile = self.warmup_size()
         if self.longest_edge and not (self.min_pixels or self.max_pixels):
             steps = self._chain(image)
-            overview = (*steps, Resize(tile, Filter.LANCZOS))
+            overview = Slice((*steps, Resize(tile, Filter.LANCZOS)), role=Role.OVERVIEW)
         else:
-            steps = (Resize(self._limited(image), Filter.BICUBIC, Fit.PAD_CEIL),)
-            overview = (Resize(tile, Filter.BICUBIC),)
+            steps = (Resize(self._limited(image), fit=Fit.PAD_CEIL),)
+            overview = Slice((Resize(tile),), role=Role.OVERVIEW)
         refined = steps[-1].size
         grid = Size(refined.width // tile.width, refined.height // tile.height)
-        return tiled(image, Slice(overview, role=Role.OVERVIEW), steps, grid, tile)
+        return tiled(image, overview, steps, grid, tile)
 
     def warmup_size(self) -> Size:
         """One tile."""
         return Size(self.image_size, self.image_size)
 
-    def _chain(self, image: Size) -> tuple[Resize, Resize]:
+    def _chain(self, image: Size) -> tuple[Resize, ...]:
         # The short edge is truncated, then made even; a ribbon keeps one pair of pixels.
         ratio = image.width / image.height
         short = int(self.longest_edge / ratio) if ratio >= 1 else int(self.longest_edge * ratio)

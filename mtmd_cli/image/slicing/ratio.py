@@ -1,7 +1,7 @@
 """Arithmetic on aspect ratios that several strategies share, in the float32 of the reference.
 
-Source: tools/mtmd/mtmd-image.cpp (calc_size_preserved_ratio). The sizes decide how many tokens a model sees, so every rounding
-is the reference's: float32 throughout, halves away from zero.
+Source: tools/mtmd/mtmd-image.cpp (calc_size_preserved_ratio). Sizes decide how many tokens a model sees, so every
+rounding is the reference's: float32 throughout, halves away from zero.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def round_half_up(x: float | np.float32) -> int:
 def aligned_size(image: Size, align: int, *, min_pixels: int = 0, max_pixels: int = 0, longest_edge: int = 0) -> Size:
     """The size nearest to the image's with edges that `align` divides, between the two limits (0 = no limit).
 
-    With `longest_edge` the image is first scaled so that its longer edge has that length. An edge never falls below `align`,
-    so a ribbon may keep more than max_pixels.
+    With `longest_edge` the image is first scaled so that its longer edge has that length. An edge never falls below
+    `align`, so a ribbon may keep more than max_pixels.
     """
 
     def down(x: np.float32) -> int:
-        return max(align, floor(x / f32(align)) * align)
+        return max(align, floor(float(x / f32(align))) * align)
 
     def up(x: np.float32) -> int:
-        return max(align, ceil(x / f32(align)) * align)
+        return max(align, ceil(float(x / f32(align))) * align)
 
     width, height = f32(image.width), f32(image.height)
     if longest_edge:
