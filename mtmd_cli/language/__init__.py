@@ -1,0 +1,1 @@
+"""Language models: from the metadata of a file to the description of a decoder."""

@@ -1,0 +1,113 @@
+"""What a language family must be able to say, and what most of them say the same way."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mtmd_cli.gguf import Metadata
+from mtmd_cli.nn.parts import Parts
+from mtmd_cli.nn.rope import Rope, Yarn
+from mtmd_cli.nn.spec import DecoderSpec
+
+
+@dataclass(frozen=True)
+class LanguageFamily:
+    """One value in one file: the architecture's name in the file, and its decoder as data.
+
+    spec: from the keys and the tensor names of a file.
+    """
+
+    name: str
+    spec: Callable[[Keys, Parts], DecoderSpec]
+
+
+class Keys:
+    """The metadata of one architecture: keys.int("block_count") reads `llama.block_count`."""
+
+    def __init__(self, metadata: Metadata) -> None:
+        self.metadata = metadata
+        self.architecture = metadata.str("general.architecture")
+
+    def _full(self, key: str) -> str:
+        return f"{self.architecture}.{key}"
+
+    def int(self, key: str, default: int | None = None) -> int:
+        """Required unless a default is given."""
+        return self.metadata.int(self._full(key)) if default is None else self.metadata.int(self._full(key), default)
+
+    def float(self, key: str, default: float | None = None) -> float:
+        """Required unless a default is given."""
+        full = self._full(key)
+        return self.metadata.float(full) if default is None else self.metadata.float(full, default)
+
+    def str(self, key: str, default: str) -> str:
+        """A string, or the default."""
+        return self.metadata.str(self._full(key), default)
+
+    def has(self, key: str) -> bool:
+        """Whether the file says anything about it."""
+        return self._full(key) in self.metadata
+
+    def ints(self, key: str) -> list[int]:
+        """A list of integers, empty where the file has none."""
+        return self.metadata.ints(self._full(key), [])
+
+    def layers(self, key: str, default: int | None = None) -> list[int]:
+        """One integer for each layer."""
+        count = self.int("block_count")
+        if default is None:
+            return self.metadata.layers(self._full(key), count)
+        return self.metadata.layers(self._full(key), count, default)
+
+    def sliding_layers(self, period: int) -> list[bool]:
+        """Which layers have a sliding window: from the file's array, or all but the last of every `period` layers."""
+        key, count = self._full("attention.sliding_window_pattern"), self.int("block_count")
+        if isinstance(self.metadata.get(key), tuple):
+            return self.metadata.bools(key)
+        period = self.metadata.int(key, period)
+        return [period == 0 or index % period < period - 1 for index in range(count)]
+
+    @property
+    def vocabulary(self) -> int:
+        """Rows of the token embedding."""
+        return len(self.metadata.strs("tokenizer.ggml.tokens"))
+
+    def rope(self, *, pairs: bool, base: float = 10000.0) -> Rope:
+        """The rotation and its scaling, from the keys that all architectures share (llama-context.cpp)."""
+        dims = self.int("rope.dimension_count", self.head_dim)
+        factor = self.float("rope.scaling.factor", self.float("rope.scale_linear", 1.0)) or 1.0
+        kind = self.str("rope.scaling.type", "linear")
+        yarn, magnitude = None, self.float("rope.scaling.attn_factor", 1.0)
+        if kind == "none":
+            factor = 1.0
+        if kind == "yarn":
+            yarn = Yarn(
+                self.int("rope.scaling.original_context_length", self.int("context_length")),
+                self.float("rope.scaling.yarn_beta_fast", 32.0),
+                self.float("rope.scaling.yarn_beta_slow", 1.0),
+                self.float("rope.scaling.yarn_ext_factor", 1.0),
+            )
+            log_multiplier = self.float("rope.scaling.yarn_log_multiplier", 0.0)
+            magnitude *= _yarn_magnitude(factor, 1.0)
+            if log_multiplier:
+                magnitude /= _yarn_magnitude(factor, log_multiplier)
+        return Rope(dims, self.float("rope.freq_base", base), pairs, factor, magnitude, yarn)
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a query and key head."""
+        default = self.int("embedding_length") // max(1, max(self.layers("attention.head_count")))
+        return self.int("attention.key_length", default)
+
+    @property
+    def value_dim(self) -> int:
+        """Width of a value head."""
+        default = self.int("embedding_length") // max(1, max(self.layers("attention.head_count")))
+        return self.int("attention.value_length", default)
+
+
+def _yarn_magnitude(factor: float, multiplier: float) -> float:
+    return 1.0 if factor <= 1 else 0.1 * multiplier * math.log(factor) + 1.0

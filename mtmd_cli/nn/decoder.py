@@ -1,0 +1,146 @@
+"""The decoder of a language model, built from its description.
+
+This is the reference on every device. Names are the file's: a part whose attribute starts with an underscore adds
+nothing to the name of a tensor.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mtmd_cli.nn.attention import Backend, Mask, attend
+from mtmd_cli.nn.cache_types import CacheType
+from mtmd_cli.nn.kv_cache import KVCache
+from mtmd_cli.nn.linear import Embedding
+from mtmd_cli.nn.mlp import MLP
+from mtmd_cli.nn.norm import RMSNorm
+from mtmd_cli.nn.parts import Parts
+from mtmd_cli.nn.rope import Rope, rotate
+from mtmd_cli.nn.spec import Attention, DecoderSpec, Layer
+
+RopeTables = dict[Rope, tuple[Tensor, Tensor]]
+
+
+class CausalAttention(nn.Module):
+    """Self-attention of new tokens over themselves and the cache."""
+
+    def __init__(self, spec: Attention, parts: Parts, width: int, eps: float) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backend = Backend.EAGER
+        queries, keys = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+        values = spec.kv_heads * spec.value_dim
+        self._widths = (queries, keys, values)
+        self.attn_qkv = parts.linear("attn_qkv", width, queries + keys + values) if parts.has("attn_qkv") else None
+        if self.attn_qkv is None:
+            self.attn_q = parts.linear("attn_q", width, queries)
+            self.attn_k = parts.linear("attn_k", width, keys)
+            self.attn_v = parts.linear("attn_v", width, values)
+        self.attn_q_norm = parts.rms_norm("attn_q_norm", spec.head_dim, eps)
+        self.attn_k_norm = parts.rms_norm("attn_k_norm", spec.head_dim, eps)
+        self.attn_output = parts.linear("attn_output", spec.heads * spec.value_dim, width)
+
+    def forward(self, x: Tensor, ropes: RopeTables, cache: KVCache, layer: int, causal: bool) -> Tensor:
+        """x: (n, width), the tokens behind those of the cache -> (n, width)"""
+        spec = self.spec
+        if self.attn_qkv is not None:
+            q, k, v = self.attn_qkv(x).split(self._widths, dim=-1)
+        else:
+            q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
+        q = self.attn_q_norm(q.unflatten(-1, (spec.heads, -1))).transpose(0, 1)
+        k = self.attn_k_norm(k.unflatten(-1, (spec.kv_heads, -1))).transpose(0, 1)
+        v = v.unflatten(-1, (spec.kv_heads, -1)).transpose(0, 1)
+        if spec.rope is not None:
+            cos, sin = ropes[spec.rope]
+            q = rotate(q, cos, sin, pairs=spec.rope.pairs)
+            k = rotate(k, cos, sin, pairs=spec.rope.pairs)
+        mask = Mask(cache.length, causal, spec.window)
+        k, v = cache.extend(layer, k, v)
+        out = attend(q[None], k[None], v[None], scale=spec.scale, mask=mask, backend=self.backend)
+        projected: Tensor = self.attn_output(out[0].transpose(0, 1).flatten(1))
+        return projected
+
+
+class Block(nn.Module):
+    """Mixer and feed-forward network, each added to the stream; norms before and after where the file has them."""
+
+    def __init__(self, spec: Layer, parts: Parts, width: int, eps: float) -> None:
+        super().__init__()
+        self.attn_norm = parts.rms_norm("attn_norm", width, eps)
+        self._mixer = CausalAttention(spec.mixer, parts, width, eps)
+        self.post_attention_norm = parts.rms_norm("post_attention_norm", width, eps)
+        self.ffn_norm = parts.rms_norm("ffn_norm", width, eps)
+        self._ffn = MLP(parts, width, spec.ffn.width, spec.ffn.activation)
+        self.post_ffw_norm = parts.rms_norm("post_ffw_norm", width, eps)
+
+    def forward(self, x: Tensor, ropes: RopeTables, cache: KVCache, layer: int, causal: bool) -> Tensor:
+        """(n, width) -> (n, width)"""
+        x = x + self.post_attention_norm(self._mixer(self.attn_norm(x), ropes, cache, layer, causal))
+        out: Tensor = x + self.post_ffw_norm(self._ffn(self.ffn_norm(x)))
+        return out
+
+
+class Decoder(nn.Module):
+    """Token or image embeddings in, logits of the next token out."""
+
+    def __init__(self, spec: DecoderSpec, parts: Parts, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.spec = spec
+        self.dtype = dtype
+        self.token_embd = Embedding(spec.vocabulary, spec.width)
+        self.blk = nn.ModuleList(
+            Block(layer, parts.at(f"blk.{index}"), spec.width, spec.norm_eps) for index, layer in enumerate(spec.layers)
+        )
+        self.output_norm = RMSNorm(spec.width, spec.norm_eps)
+        # Many files tie the head to the token embeddings and hold them once.
+        self.output = parts.linear("output", spec.width, spec.vocabulary) if parts.has("output") else None
+        ropes = dict.fromkeys(layer.mixer.rope for layer in spec.layers if layer.mixer.rope is not None)
+        self.rope_freqs = Divisors(next(iter(ropes)).dims // 2) if parts.has("rope_freqs") else None
+        self._ropes: dict[Rope, Tensor] = dict.fromkeys(ropes, torch.empty(0))
+
+    def on_loaded(self, device: torch.device) -> None:
+        """Compute the rope frequencies, some of which need a tensor of the file."""
+        divisors = self.rope_freqs.weight if self.rope_freqs is not None else None
+        self._ropes = {rope: rope.frequencies(divisors, device) for rope in self._ropes}
+
+    def new_cache(self, keys: CacheType, values: CacheType) -> KVCache:
+        """An empty cache for one conversation."""
+        mixers = [layer.mixer for layer in self.spec.layers]
+        shapes = [(mixer.kv_heads, mixer.head_dim, mixer.value_dim) for mixer in mixers]
+        return KVCache(shapes, keys, values, self.output_norm.weight.device)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(n,) -> (n, width), scaled as the model wants its own tokens (but not images) scaled."""
+        embedded: Tensor = self.token_embd(tokens, self.dtype)
+        return embedded * self.spec.embedding_scale
+
+    def forward(self, x: Tensor, positions: Tensor, cache: KVCache, *, causal: bool = True) -> Tensor:
+        """Run the tokens behind those of the cache, and store them there.
+
+        x: (n, width); positions: (n,) or, for M-RoPE, (n, 4) -> hidden states before the output norm, (n, width).
+        causal=False: the n tokens (an image) see each other in both directions.
+        """
+        tables = {rope: rope.table(positions, frequencies) for rope, frequencies in self._ropes.items()}
+        x = x.to(self.dtype)
+        for index, block in enumerate(self.blk):
+            x = block(x, tables, cache, index, causal)
+        cache.advance(x.shape[0])
+        return x
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(n, width) -> (n, vocabulary) f32"""
+        x = self.output_norm(hidden)
+        scores = (self.output(x) if self.output is not None else self.token_embd.project(x)).float()
+        cap = self.spec.logit_cap
+        return scores if cap is None else cap * torch.tanh(scores / cap)
+
+
+class Divisors(nn.Module):
+    """The file's own divisors of the rope frequencies (Llama 3.1 and later)."""
+
+    stored_dtype = torch.float32
+
+    def __init__(self, pairs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(pairs), requires_grad=False)

@@ -1,0 +1,79 @@
+"""Linear and Embedding: weights dense, or packed as the file holds them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtmd_cli.gguf import GGMLType, PackedTensor
+from mtmd_cli.gguf.quants import dequantise
+from mtmd_cli.nn.packed import packed_linear
+
+
+class Weight(nn.Module):
+    """A matrix (rows, columns) that is either dense or kept in ggml blocks.
+
+    Dense float types of the file are converted once; quantized blocks stay as they are, in a plain uint8 buffer.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, rows: int, columns: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.rows = rows
+        self.columns = columns
+        self.packed_type: GGMLType | None = None
+        self.weight = nn.Parameter(torch.empty(rows, columns), requires_grad=False)
+        self.bias = nn.Parameter(torch.empty(rows), requires_grad=False) if bias else None
+
+    def receive(self, leaf: str, tensor: PackedTensor, device: torch.device, dtype: torch.dtype) -> bool:
+        """Take a quantized weight as it is; False for what is to be stored dense."""
+        if leaf != "weight" or tensor.type.is_float:
+            return False
+        packed = tensor.data.view(self.rows, -1)
+        del self._parameters["weight"]
+        self.register_buffer("weight", packed.to(device, copy=device.type != "cpu"))
+        self.packed_type = tensor.type
+        return True
+
+    def project(self, x: Tensor) -> Tensor:
+        """x Wᵀ. x: (..., columns) -> (..., rows)"""
+        if self.packed_type is None:
+            return F.linear(x, self.weight)
+        out: Tensor = packed_linear(x, self.weight, int(self.packed_type))
+        return out
+
+    def extra_repr(self) -> str:
+        """Shape and storage, for printing a model."""
+        kind = self.packed_type.name if self.packed_type is not None else str(self.weight.dtype)
+        return f"{self.columns} -> {self.rows}, {kind}, bias={self.bias is not None}"
+
+
+class Linear(Weight):
+    """y = x Wᵀ + b."""
+
+    def __init__(self, columns: int, rows: int, *, bias: bool = False) -> None:
+        super().__init__(rows, columns, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., columns) -> (..., rows)"""
+        if self.packed_type is None:
+            return F.linear(x, self.weight, self.bias)
+        y = self.project(x)
+        return y if self.bias is None else y + self.bias
+
+
+class Embedding(Weight):
+    """Rows of a table by token; a tied output head multiplies with the same table."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__(tokens, width)
+
+    def forward(self, tokens: Tensor, dtype: torch.dtype) -> Tensor:
+        """(n,) -> (n, width)"""
+        rows = self.weight[tokens]
+        if self.packed_type is None:
+            return rows.to(dtype)
+        return dequantise(rows, self.packed_type).to(dtype)

@@ -1,0 +1,35 @@
+"""Matrix products with weights that stay in ggml blocks.
+
+The path here is the reference on every device: dequantise some rows, multiply, go on. Every faster one is tested
+against it. It is one custom operator, so that a recorder sees one op per product.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtmd_cli.gguf import GGMLType
+from mtmd_cli.gguf.quants import dequantise
+
+# Dequantised rows in flight: 32 MiB in f32.
+BLOCK_ELEMENTS = 8 << 20
+
+
+@torch.library.custom_op("mtmd::packed_linear", mutates_args=())
+def packed_linear(x: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
+    """x Wᵀ. x: (..., columns); weight: uint8 (rows, bytes of a row) in blocks of `ggml_type` -> (..., rows)."""
+    kind = GGMLType(ggml_type)
+    rows, columns = weight.shape[0], x.shape[-1]
+    out = x.new_empty(*x.shape[:-1], rows)
+    step = max(1, BLOCK_ELEMENTS // columns)
+    for start in range(0, rows, step):
+        block = dequantise(weight[start : start + step], kind).to(x.dtype)
+        out[..., start : start + step] = F.linear(x, block)
+    return out
+
+
+@packed_linear.register_fake
+def _(x: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
+    return x.new_empty(*x.shape[:-1], weight.shape[0])

@@ -1,0 +1,39 @@
+"""The tensors that a file holds: optional parts of a model exist when the file has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from mtmd_cli.nn.linear import Linear
+from mtmd_cli.nn.norm import LayerNorm, RMSNorm
+
+
+class Parts:
+    """Names below a prefix, and bricks whose optional parts follow what the file has."""
+
+    def __init__(self, names: Iterable[str], prefix: str = "") -> None:
+        self._names = frozenset(names)
+        self._prefix = prefix
+
+    def at(self, name: str) -> Parts:
+        """The same file, seen from `name` down: parts.at("v.blk.0").has("attn_q.weight")."""
+        return Parts(self._names, f"{self._prefix}{name}.")
+
+    def has(self, name: str) -> bool:
+        """Whether the file holds a tensor of this name, or tensors below it."""
+        full = self._prefix + name
+        return full in self._names or f"{full}.weight" in self._names
+
+    def linear(self, name: str, columns: int, rows: int) -> Linear:
+        """A Linear, with a bias when the file has one."""
+        return Linear(columns, rows, bias=self.has(f"{name}.bias"))
+
+    def rms_norm(self, name: str, width: int, eps: float) -> nn.Module:
+        """An RMSNorm when the file has its weight, else the identity."""
+        return RMSNorm(width, eps) if self.has(name) else nn.Identity()
+
+    def layer_norm(self, name: str, width: int, eps: float) -> nn.Module:
+        """A LayerNorm when the file has its weight (with a bias when the file has one), else the identity."""
+        return LayerNorm(width, eps, bias=self.has(f"{name}.bias")) if self.has(name) else nn.Identity()

@@ -1,0 +1,69 @@
+"""A decoder as data: whoever runs one (the torch modules here, a fused kernel) reads this description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from mtmd_cli.nn.rope import Rope
+
+
+class Activation(Enum):
+    """The nonlinearity of a feed-forward network."""
+
+    SILU = "silu"
+    GELU = "gelu"  # exact, by the error function
+    GELU_TANH = "gelu_tanh"
+    GELU_QUICK = "gelu_quick"  # x · sigmoid(1.702 x)
+    RELU2 = "relu2"
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A token mixer: softmax attention over the cache.
+
+    window: sliding-window attention over that many positions; None sees everything.
+    rope: None leaves positions out. scale: factor of the scores.
+    """
+
+    heads: int
+    kv_heads: int
+    head_dim: int
+    value_dim: int
+    scale: float
+    rope: Rope | None
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """Two matrices around an activation, or three with a gate."""
+
+    width: int
+    activation: Activation
+    gated: bool = True
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One block. Norms, biases and q/k norms exist where the file has them."""
+
+    mixer: Attention
+    ffn: FeedForward
+
+
+@dataclass(frozen=True)
+class DecoderSpec:
+    """Everything about a language model but its weights.
+
+    context: positions that it was trained for. embedding_scale: factor of token embeddings, not of image
+    embeddings. logit_cap: logits pass through cap · tanh(x / cap).
+    """
+
+    width: int
+    vocabulary: int
+    context: int
+    norm_eps: float
+    layers: tuple[Layer, ...]
+    embedding_scale: float = 1.0
+    logit_cap: float | None = None

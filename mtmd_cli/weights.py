@@ -1,0 +1,99 @@
+"""Put the tensors of a file into a module that was built on the meta device.
+
+Strict both ways: a tensor that the module lacks, or that the file lacks, is an error that names its nearest relatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from mtmd_cli.errors import GGUFError, UnsupportedModel
+from mtmd_cli.gguf import PackedTensor
+
+Tensors = Mapping[str, PackedTensor]
+Fixup = Callable[[dict[str, PackedTensor]], None]
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """A module that may store a tensor in its own way."""
+
+    def receive(self, leaf: str, tensor: PackedTensor, device: torch.device, dtype: torch.dtype) -> bool:
+        """Take the tensor, or answer False: then it is stored dense."""
+        ...
+
+
+def load_weights(
+    module: nn.Module, tensors: Tensors, *, source: str, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Fill every slot of `module` (on the meta device) from `tensors`, and leave it ready in eval mode on `device`.
+
+    dtype: for dense weights; a module with `stored_dtype` (norms) keeps its own. source: for the errors.
+    Raises UnsupportedModel for missing or unused names, GGUFError for a shape that does not fit.
+    """
+    slots = {name: (owner, leaf) for name, owner, leaf in _slots(module)}
+    _check_names(set(slots), set(tensors), source)
+    for name, (owner, leaf) in slots.items():
+        tensor = tensors[name]
+        slot: Tensor = getattr(owner, leaf)
+        if tuple(slot.shape) != tensor.shape:
+            raise GGUFError(
+                f"{source}: tensor {name} has shape {_shape(tensor.shape)}, expected {_shape(tuple(slot.shape))}",
+                hint="the file's metadata and tensors disagree; was it converted by a matching converter?",
+            )
+        if isinstance(owner, Receiver) and owner.receive(leaf, tensor, device, dtype):
+            continue
+        dense = tensor.dequantise(getattr(owner, "stored_dtype", dtype)).to(device)
+        setattr(owner, leaf, nn.Parameter(dense, requires_grad=False))
+    for part in module.modules():
+        if hasattr(part, "on_loaded"):
+            part.on_loaded(device)
+    module.eval()
+
+
+def renamed(tensors: Tensors, rename: Mapping[str, str]) -> dict[str, PackedTensor]:
+    """The tensors under the names that the code uses; `rename` maps the file's name to ours, '' leaves it out."""
+    out = {}
+    for name, tensor in tensors.items():
+        ours = rename.get(name, name)
+        if ours:
+            out[ours] = replace(tensor, name=ours)
+    return out
+
+
+def _slots(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """Every parameter as (name in the file, owner, attribute). Parts that start with an underscore are not named there."""
+    for path, owner in module.named_modules():
+        visible = [part for part in path.split(".") if part and not part.startswith("_")]
+        for leaf, _ in owner.named_parameters(recurse=False):
+            yield ".".join([*visible, leaf]), owner, leaf
+
+
+def _check_names(expected: set[str], found: set[str], source: str) -> None:
+    missing, unused = sorted(expected - found), sorted(found - expected)
+    if missing:
+        near = get_close_matches(missing[0], sorted(found), n=3, cutoff=0.3)
+        raise UnsupportedModel(
+            f"{source}: {_count(missing, 'tensor')} missing, first {missing[0]}",
+            hint=f"the nearest names in the file: {', '.join(near)}" if near else "the file holds nothing like it",
+        )
+    if unused:
+        near = get_close_matches(unused[0], sorted(expected), n=3, cutoff=0.3)
+        raise UnsupportedModel(
+            f"{source}: {_count(unused, 'tensor')} not used by this family, first {unused[0]}",
+            hint=f"the nearest names that it uses: {', '.join(near)}" if near else "is this a newer kind of model?",
+        )
+
+
+def _count(names: list[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'s' if len(names) > 1 else ''}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "a scalar"
