@@ -1,0 +1,1 @@
+"""Text: chat templates, tokens, and text again."""
