@@ -59,7 +59,8 @@ def normalise(words: Sequence[str], options: Iterable[click.Parameter]) -> tuple
             if name.startswith("--"):
                 name = name.replace("_", "-")
             if name in takes_value:
-                kept += [name + equals + value, *islice(rest, 1 if takes_value[name] and not equals else 0)]
+                glued = [name + equals + value] if name.startswith("--") or not equals else [name, value]
+                kept += [*glued, *islice(rest, 1 if takes_value[name] and not equals else 0)]
             elif name in IGNORED:
                 ignored.append(name)
                 list(islice(rest, 0 if equals else IGNORED[name]))

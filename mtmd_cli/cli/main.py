@@ -46,7 +46,7 @@ def _run(ctx: click.Context, /, **_: object) -> None:
 def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
     """Load, warm up, ask, and print what `settings` wants to see.
 
-    api: `mtmd_cli`, or whatever has its `load`, `Sampling` and `Trace`.
+    api: `mtmd_cli`, or what has its `load`, `Sampling`, `Trace` and events.
     """
     sampling = api.Sampling(**settings.sampling)
     trace = api.Trace() if settings.trace else None
@@ -66,9 +66,9 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
         alpha=settings.alpha,
         trace=trace,
     ):
-        if isinstance(event, mtmd_cli.Progress):
+        if isinstance(event, api.Progress):
             screen.progress(event.stage, event.done, event.total)
-        elif isinstance(event, mtmd_cli.TextPiece):
+        elif isinstance(event, api.TextPiece):
             first_token_ms = first_token_ms or process_age_ms()
             screen.answer(event.text)
         else:

@@ -1,0 +1,68 @@
+"""A Python API without models: what `mtmd_cli` offers, for the program to be run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Progress:
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class TextPiece:
+    text: str
+    token: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    reason: str
+    text: str
+    tokens: tuple[int, ...]
+    chunks: tuple[dict[str, Any], ...]
+    timings: dict[str, float]
+
+
+class FakeTrace:
+    def save(self, path: Path) -> None:
+        path.write_bytes(b"trace")
+
+
+@dataclass
+class FakeApi:
+    """Stands for `mtmd_cli`: notes what it is called with, and answers with `pieces`, or raises one of them."""
+
+    pieces: tuple[str | BaseException, ...] = ("A ", "cat.")
+    loading: BaseException | None = None
+    calls: dict[str, Any] = field(default_factory=dict)
+
+    Progress = Progress
+    TextPiece = TextPiece
+    Trace = FakeTrace
+
+    def Sampling(self, **arguments: Any) -> dict[str, Any]:
+        return arguments
+
+    def load(self, model: str, mmproj: str | None = None, **arguments: Any) -> FakeApi:
+        self.calls["load"] = {"model": model, "mmproj": mmproj, **arguments}
+        if self.loading:
+            raise self.loading
+        return self
+
+    def stream(self, prompt: str, images: tuple[str, ...] = (), **arguments: Any) -> Iterator[object]:
+        self.calls["stream"] = {"prompt": prompt, "images": images, **arguments}
+        yield Progress("encoding", 1, 2)
+        for token, piece in enumerate(self.pieces):
+            if isinstance(piece, BaseException):
+                raise piece
+            yield TextPiece(piece, token)
+        text = "".join(piece for piece in self.pieces if isinstance(piece, str))
+        chunk = {"type": "text", "tokens": (1, 2), "pos_0": 0}
+        yield Finished("end", text, tuple(range(len(self.pieces))), (chunk,), {"prefill_ms": 1.5})

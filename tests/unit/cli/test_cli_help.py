@@ -1,0 +1,56 @@
+"""The help: complete, in sections, and as wide as the terminal at most."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from mtmd_cli.cli.option import Option
+from mtmd_cli.cli.options import SECTIONS
+from scripts.write_docs import PAGE, page
+from tests.unit.cli.conftest import Run
+
+OPTIONS = [option for section in SECTIONS.values() for option in section]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.opts[-1])
+def test_every_option_has_a_line_of_help(run: Run, option: Option) -> None:
+    assert option.help
+    rows = [line for line in run("--help").out.splitlines() if line.startswith(f"  {option.spelling} ")]
+    assert len(rows) == 1
+    assert option.help.split()[0] in rows[0]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_help_fits_the_terminal(run: Run, width: int) -> None:
+    outcome = run("--help", width=width)
+    assert outcome.code == 0 and outcome.err == ""
+    assert max(map(len, outcome.out.splitlines())) <= width
+    titles = [line[:-1] for line in outcome.out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == [*SECTIONS, "Help"]
+
+
+def test_h_is_help(run: Run) -> None:
+    assert run("-h").out == run("--help").out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "PIL", "tokenizers", "jinja2", "gguf", "rich"}
+    code = (
+        "import sys\nfrom mtmd_cli.cli.main import command\n"
+        "try: command.main(['--help'])\nexcept SystemExit: pass\n"
+        f"print(sorted({heavy!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_version(run: Run) -> None:
+    outcome = run("--version")
+    assert outcome.code == 0 and outcome.out.startswith("mtmd-cli 0.")
+
+
+def test_the_page_of_flags_is_current() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run `make docs`"
