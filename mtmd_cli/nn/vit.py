@@ -1,0 +1,143 @@
+"""The vision transformer that most towers share; what varies is an argument, or follows from the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mtmd_cli.nn.attention import Backend, attend
+from mtmd_cli.nn.mlp import MLP
+from mtmd_cli.nn.parts import Parts
+from mtmd_cli.nn.patches import PatchEmbedding, Table
+from mtmd_cli.nn.rope import rotate
+from mtmd_cli.nn.spec import Activation
+
+Tables = tuple[Tensor, Tensor]  # cos and sin for each patch
+
+
+@dataclass(frozen=True)
+class ViTSpec:
+    """The sizes of a vision transformer.
+
+    norm: "layer" or "rms". positions: rows of the learned position table, 0 where positions come by rope.
+    """
+
+    width: int
+    hidden: int
+    heads: int
+    blocks: int
+    patch: int
+    eps: float
+    activation: Activation
+    norm: str = "layer"
+    positions: int = 0
+    kv_heads: int | None = None
+    head_dim: int | None = None
+    rope_pairs: bool = False
+    scale: float | None = None
+
+
+class Scale(nn.Module):
+    """A learned factor for each value (layer scale)."""
+
+    stored_dtype = torch.float32
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., width)"""
+        return (x * self.weight).to(x.dtype)
+
+
+class PatchAttention(nn.Module):
+    """Self-attention among the patches of a slice, in both directions."""
+
+    def __init__(self, spec: ViTSpec, parts: Parts) -> None:
+        super().__init__()
+        self.backend = Backend.EAGER
+        self.heads, self.kv_heads = spec.heads, spec.kv_heads or spec.heads
+        self.head_dim = spec.head_dim or spec.width // spec.heads
+        self.scale = spec.scale or self.head_dim**-0.5
+        self.pairs = spec.rope_pairs
+        queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        self._widths = (queries, keys, keys)
+        self.attn_qkv = parts.linear("attn_qkv", spec.width, queries + 2 * keys) if parts.has("attn_qkv") else None
+        if self.attn_qkv is None:
+            self.attn_q = parts.linear("attn_q", spec.width, queries)
+            self.attn_k = parts.linear("attn_k", spec.width, keys)
+            self.attn_v = parts.linear("attn_v", spec.width, keys)
+        self.attn_out = parts.linear("attn_out", queries, spec.width)
+
+    def forward(self, x: Tensor, rope: Tables | None = None) -> Tensor:
+        """(slices, patches, width) -> (slices, patches, width)"""
+        if self.attn_qkv is not None:
+            q, k, v = self.attn_qkv(x).split(self._widths, dim=-1)
+        else:
+            q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
+        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k = k.unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
+        v = v.unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
+        if rope is not None:
+            q, k = (rotate(part, *rope, pairs=self.pairs) for part in (q, k))
+        out = attend(q, k, v, scale=self.scale, backend=self.backend)
+        projected: Tensor = self.attn_out(out.transpose(1, 2).flatten(2))
+        return projected
+
+
+class ViTBlock(nn.Module):
+    """Attention and feed-forward network, each behind its norm and added to the stream."""
+
+    def __init__(self, spec: ViTSpec, parts: Parts) -> None:
+        super().__init__()
+        norm = parts.rms_norm if spec.norm == "rms" else parts.layer_norm
+        self.ln1 = norm("ln1", spec.width, spec.eps)
+        self._attention = PatchAttention(spec, parts)
+        self.ls1 = Scale(spec.width) if parts.has("ls1") else nn.Identity()
+        self.ln2 = norm("ln2", spec.width, spec.eps)
+        self._ffn = MLP(parts, spec.width, spec.hidden, spec.activation)
+        self.ls2 = Scale(spec.width) if parts.has("ls2") else nn.Identity()
+
+    def forward(self, x: Tensor, rope: Tables | None = None) -> Tensor:
+        """(slices, patches, width) -> (slices, patches, width)"""
+        x = x + self.ls1(self._attention(self.ln1(x), rope))
+        out: Tensor = x + self.ls2(self._ffn(self.ln2(x)))
+        return out
+
+
+class ViT(nn.Module):
+    """Patches in, one vector for each patch out."""
+
+    def __init__(self, spec: ViTSpec, parts: Parts) -> None:
+        super().__init__()
+        self.spec = spec
+        norm = parts.rms_norm if spec.norm == "rms" else parts.layer_norm
+        self.patch_embd = PatchEmbedding(parts, "patch_embd", spec.patch, spec.width)
+        self.position_embd = Table(spec.positions, spec.width) if spec.positions else None
+        self.pre_ln = norm("pre_ln", spec.width, spec.eps)
+        self.blk = nn.ModuleList(ViTBlock(spec, parts.at(f"blk.{index}")) for index in range(spec.blocks))
+        self.post_ln = norm("post_ln", spec.width, spec.eps)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(slices, 3, rows, columns) in pixels -> (slices, rows, columns, width) in patches"""
+        x = self.patch_embd(pixels)
+        rows, columns = x.shape[1:3]
+        x = x.flatten(1, 2)
+        if self.position_embd is not None:
+            x = x + self.position_embd.weight
+        x = self.post_ln(self.run(self.pre_ln(x)))
+        return x.unflatten(1, (rows, columns))
+
+    def run(
+        self, x: Tensor, rope: Tables | None = None, on_block: Callable[[int, Tensor], None] | None = None
+    ) -> Tensor:
+        """The blocks alone: (slices, patches, width) -> the same. `on_block` sees the output of each block."""
+        for index, block in enumerate(self.blk):
+            x = block(x, rope)
+            if on_block is not None:
+                on_block(index, x)
+        return x

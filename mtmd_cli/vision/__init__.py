@@ -1,0 +1,1 @@
+"""Vision towers: from the pixels of slices to the tokens that a language model sees."""

@@ -1,0 +1,105 @@
+"""What the metadata of every projector file says about its vision tower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mtmd_cli.errors import GGUFError
+from mtmd_cli.gguf import Metadata
+from mtmd_cli.nn.spec import Activation
+from mtmd_cli.nn.vit import ViTSpec
+
+
+@dataclass(frozen=True)
+class TokenLimits:
+    """The user's bounds on the tokens of an image (--image-min-tokens, --image-max-tokens); None: the family's own."""
+
+    least: int | None = None
+    most: int | None = None
+
+    def pixels(self, least: int, most: int, area: int) -> tuple[int, int]:
+        """The bounds in pixels, where a token covers `area` and the family's own bounds are `least` and `most` tokens."""
+        return (self.least or least) * area, (self.most or most) * area
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Sizes of a tower, and the user's limits. Family-specific keys are read from `metadata` by the family."""
+
+    metadata: Metadata
+    limits: TokenLimits
+    image_size: int
+    patch: int
+    width: int
+    hidden: int
+    blocks: int
+    heads: int
+    eps: float
+    projection: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    activation: Activation
+
+    @staticmethod
+    def from_metadata(metadata: Metadata, limits: TokenLimits) -> VisionConfig:
+        """Raises GGUFError for a missing key or a size that cannot be."""
+
+        def size(key: str) -> int:
+            value = metadata.int(f"clip.vision.{key}")
+            if not 0 < value < 1 << 20:
+                raise GGUFError(f"clip.vision.{key} is {value}, expected a positive size", hint="convert the file again")
+            return value
+
+        return VisionConfig(
+            metadata=metadata,
+            limits=limits,
+            image_size=size("image_size"),
+            patch=size("patch_size"),
+            width=size("embedding_length"),
+            hidden=metadata.int("clip.vision.feed_forward_length"),
+            blocks=size("block_count"),
+            heads=size("attention.head_count"),
+            eps=metadata.float("clip.vision.attention.layer_norm_epsilon"),
+            projection=size("projection_dim"),
+            mean=_three(metadata, "clip.vision.image_mean"),
+            std=_three(metadata, "clip.vision.image_std"),
+            activation=_activation(metadata),
+        )
+
+    def merge(self, default: int) -> int:
+        """Patches per token along an edge."""
+        return self.metadata.int("clip.vision.projector.scale_factor", default)
+
+    @property
+    def grid(self) -> int:
+        """Patches along an edge of the square image that the tower was trained on."""
+        return self.image_size // self.patch
+
+    def vit(self, **changes: object) -> ViTSpec:
+        """A plain transformer of these sizes, with a learned position for each patch of the trained square."""
+        spec = {
+            "width": self.width,
+            "hidden": self.hidden,
+            "heads": self.heads,
+            "blocks": self.blocks,
+            "patch": self.patch,
+            "eps": self.eps,
+            "activation": self.activation,
+            "positions": self.grid**2,
+        }
+        return ViTSpec(**(spec | changes))  # type: ignore[arg-type]
+
+
+def _three(metadata: Metadata, key: str) -> tuple[float, ...]:
+    values = metadata.floats(key)
+    if len(values) < 3:
+        raise GGUFError(f"{key} has {len(values)} values, expected one for each of 3 colours", hint="convert it again")
+    return tuple(values[:3])
+
+
+def _activation(metadata: Metadata) -> Activation:
+    """The file's flags; a file with neither flag means the quick GELU of CLIP, as the reference reads it."""
+    gelu, silu = metadata.bool("clip.use_gelu", False), metadata.bool("clip.use_silu", False)
+    if gelu and silu:
+        raise GGUFError("clip.use_gelu and clip.use_silu are both set, expected one", hint="convert the file again")
+    return Activation.GELU_TANH if gelu else Activation.SILU if silu else Activation.GELU_QUICK

@@ -1,0 +1,36 @@
+"""What a vision family must be able to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from mtmd_cli.image.size import Size
+from mtmd_cli.image.slicing import Slicing
+from mtmd_cli.nn.parts import Parts
+from mtmd_cli.vision.config import VisionConfig
+from mtmd_cli.vision.markers import Markers
+from mtmd_cli.weights import Fixup
+
+
+@dataclass(frozen=True)
+class VisionFamily:
+    """One value in one file.
+
+    name: clip.projector_type in the file. build: the tower on the meta device; it maps pixels (slices, 3, rows, columns)
+    to (slices, tokens, width). slicing: which slices an image becomes. tokens: the columns and rows of tokens that the
+    tower makes of a slice. markers: the text around slices. causal: False where image tokens see each other in both
+    directions. rename: names in the file that are not the code's ('' leaves a tensor aside). fixups: changes to tensors
+    that a file stores in another form.
+    """
+
+    name: str
+    build: Callable[[VisionConfig, Parts], nn.Module]
+    slicing: Callable[[VisionConfig], Slicing]
+    tokens: Callable[[VisionConfig, Size], Size]
+    markers: Markers = field(default_factory=Markers)
+    causal: bool = True
+    rename: Mapping[str, str] = field(default_factory=dict)
+    fixups: tuple[Fixup, ...] = ()

@@ -1,0 +1,40 @@
+"""Changes to tensors that files store in another form than the code wants."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import torch
+
+from mtmd_cli.gguf import GGMLType, PackedTensor
+from mtmd_cli.weights import Fixup
+
+UP_OR_DOWN = re.compile(r"^(v\.blk\.\d+\.ffn_)(up|down)(\..+)$")
+
+
+def transpose(name: str) -> Fixup:
+    """A matrix that the file holds as (columns, rows)."""
+
+    def fixup(tensors: dict[str, PackedTensor]) -> None:
+        tensor = tensors.get(name)
+        if tensor is not None and len(tensor.shape) == 2:
+            dense = tensor.dequantise(torch.float32).t().contiguous()
+            data = dense.view(-1).view(torch.uint8)
+            tensors[name] = replace(tensor, shape=tuple(dense.shape), type=GGMLType.F32, data=data)
+
+    return fixup
+
+
+def swap_ffn(tensors: dict[str, PackedTensor]) -> None:
+    """Old converters exchanged the names of ffn_up and ffn_down. The shape tells: `down` must end in the stream's width."""
+    norm, down = tensors.get("v.blk.0.ln1.weight"), tensors.get("v.blk.0.ffn_down.weight")
+    if norm is None or down is None or down.shape[-1] != norm.shape[0]:
+        return
+    other = {"up": "down", "down": "up"}
+    swapped = {}
+    for name in [name for name in tensors if UP_OR_DOWN.match(name)]:
+        tensor = tensors.pop(name)
+        new = UP_OR_DOWN.sub(lambda found: found[1] + other[found[2]] + found[3], name)
+        swapped[new] = replace(tensor, name=new)
+    tensors.update(swapped)

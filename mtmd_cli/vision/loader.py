@@ -1,0 +1,66 @@
+"""From a projector file to a vision tower that is ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mtmd_cli.errors import UnsupportedModel
+from mtmd_cli.gguf import GGUFFile
+from mtmd_cli.gguf.tensor import PackedTensor
+from mtmd_cli.image.slicing import Slicing
+from mtmd_cli.nn.parts import Parts
+from mtmd_cli.vision.config import TokenLimits, VisionConfig
+from mtmd_cli.vision.family import VisionFamily
+from mtmd_cli.vision.registry import VISION_FAMILIES
+from mtmd_cli.weights import load_weights, renamed
+
+
+@dataclass(frozen=True)
+class Vision:
+    """A projector file understood: its family, its sizes, and the tower (on the meta device until it is loaded)."""
+
+    family: VisionFamily
+    config: VisionConfig
+    slicing: Slicing
+    tower: nn.Module
+
+
+def vision_family(file: GGUFFile) -> VisionFamily:
+    """The family that the file's projector type names. Raises UnsupportedModel for anything else."""
+    architecture = file.metadata.str("general.architecture")
+    if architecture != "clip":
+        raise UnsupportedModel(
+            f"{file.path.name}: this is a {architecture} model, expected a vision projector (architecture 'clip')",
+            hint="give the language model with -m and the projector with --mmproj",
+        )
+    default = file.metadata.str("clip.vision.projector_type", "")
+    name = file.metadata.str("clip.projector_type", default)
+    if not file.metadata.bool("clip.has_vision_encoder", True):
+        raise UnsupportedModel(f"{file.path.name}: the projector holds no vision encoder", hint="use a vision projector")
+    for family in VISION_FAMILIES:
+        if family.name == name:
+            return family
+    known = ", ".join(sorted(family.name for family in VISION_FAMILIES))
+    raise UnsupportedModel(f"{file.path.name}: projector {name!r} is unknown", hint=f"known projectors: {known}")
+
+
+def build_vision(file: GGUFFile, limits: TokenLimits) -> tuple[Vision, dict[str, PackedTensor]]:
+    """The tower on the meta device, and the file's tensors under the names that it wants."""
+    family = vision_family(file)
+    config = VisionConfig.from_metadata(file.metadata, limits)
+    tensors = renamed(file.tensors, family.rename)
+    for fixup in family.fixups:
+        fixup(tensors)
+    with torch.device("meta"):
+        tower = family.build(config, Parts(tensors))
+    return Vision(family, config, family.slicing(config), tower), tensors
+
+
+def load_vision(file: GGUFFile, limits: TokenLimits, *, device: torch.device, dtype: torch.dtype) -> Vision:
+    """The tower with its weights on `device`."""
+    vision, tensors = build_vision(file, limits)
+    load_weights(vision.tower, tensors, source=file.path.name, device=device, dtype=dtype)
+    return vision

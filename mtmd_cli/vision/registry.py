@@ -1,0 +1,9 @@
+"""Every vision family, in one explicit tuple."""
+
+from __future__ import annotations
+
+from mtmd_cli.vision.families.gemma3 import GEMMA3
+from mtmd_cli.vision.families.idefics3 import IDEFICS3
+from mtmd_cli.vision.family import VisionFamily
+
+VISION_FAMILIES: tuple[VisionFamily, ...] = (GEMMA3, IDEFICS3)
