@@ -176,6 +176,8 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         ("internvl", Size(4000, 300), Size(9, 1)),  # all pixels fit: more tiles gain nothing
         ("minicpmv", Size(448, 448), Size(0, 0)),
         ("minicpmv", Size(1024, 768), Size(2, 2)),
+        ("minicpmv", Size(700, 600), Size(2, 2)),  # the area of three tiles; four are nearer in shape,
+        ("minicpmv", Size(900, 600), Size(2, 1)),  # or two
         ("minicpmv", Size(4000, 300), Size(7, 1)),
         ("smolvlm", Size(1024, 768), Size(4, 3)),
         ("smolvlm", Size(10, 10), Size(4, 4)),
@@ -184,6 +186,7 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         ("lfm2", Size(1024, 512), Size(0, 0)),  # twice the budget
         ("lfm2", Size(1024, 544), Size(2, 1)),  # one row of tokens more
         ("lfm2", Size(1024, 528), Size(0, 0)),  # half a row: rounds to even, 16 tokens
+        ("lfm2", Size(1024, 529), Size(2, 1)),  # more than half a row
         ("deepseekocr", Size(640, 640), Size(0, 0)),
         ("deepseekocr", Size(641, 640), Size(2, 2)),
     ],
@@ -192,9 +195,18 @@ def test_the_grid_is_the_references(name: str, image: Size, grid: Size) -> None:
     assert STRATEGIES[name].plan(image).grid == grid
 
 
-def test_smolvlm_resizes_three_times() -> None:
-    plan = STRATEGIES["smolvlm"].plan(Size(640, 400))
-    chain = [Resize(size, Filter.LANCZOS) for size in (Size(2048, 1280), Size(2048, 1536), Size(512, 512))]
+@pytest.mark.parametrize(
+    ("image", "scaled"),
+    [
+        (Size(640, 400), Size(2048, 1280)),
+        (Size(640, 401), Size(2048, 1284)),  # 1283.2 is truncated, then made even
+        (Size(401, 640), Size(1284, 2048)),
+    ],
+)
+def test_smolvlm_resizes_three_times(image: Size, scaled: Size) -> None:
+    plan = STRATEGIES["smolvlm"].plan(image)
+    refined = Size(2048, 1536) if image.width > image.height else Size(1536, 2048)
+    chain = [Resize(size, Filter.LANCZOS) for size in (scaled, refined, Size(512, 512))]
     assert plan.overview is not None
     assert plan.overview.steps == tuple(chain)
     assert {part.steps for part in plan.tiles} == {tuple(chain[:2])}
