@@ -11,7 +11,7 @@ IMAGE   ?= models/demo.png
 PROMPT  ?= What is in this picture?
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint format docs clean help
+.PHONY: demo test lint style types layers format docs clean help
 
 demo: $(READY)  ## answer a question about a picture that lies in the repository
 	$(BIN)/mtmd-cli -m $(MODEL) --mmproj $(MMPROJ) --image $(IMAGE) -p "$(PROMPT)" --temp 0
@@ -19,10 +19,16 @@ demo: $(READY)  ## answer a question about a picture that lies in the repository
 test: $(READY)  ## run every test that needs no GPU, and hold coverage at 90 percent or more
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
 
-lint: $(READY)  ## check style, types and layers
+lint: style types layers  ## check style, types and layers
+
+style: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: $(READY)
 	$(BIN)/mypy
+
+layers: $(READY)
 	$(BIN)/lint-imports
 
 format: $(READY)  ## put the code in the house style

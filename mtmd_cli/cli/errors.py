@@ -7,7 +7,7 @@ import traceback
 
 import click
 
-from mtmd_cli.errors import MtmdError, OutOfMemory, UsageError
+from mtmd_cli.errors import FileError, MtmdError, OutOfMemory, UsageError
 
 INTERRUPTED = 130
 _HELP = "mtmd-cli --help lists the options"
@@ -33,6 +33,9 @@ def _translate(error: Exception) -> MtmdError:
         return OutOfMemory(
             first, hint="try a smaller -c, a smaller image (--image-max-tokens), another --device, or -ctk q8_0"
         )
+    if isinstance(error, OSError):
+        found = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        return FileError(found, hint="look at the place, its rights and the room that is left there")
     return MtmdError(
         f"internal error: {type(error).__name__}: {error}",
         hint="this is a fault of mtmd-cli; run again with --debug and report what it shows",

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 
 class Screen:
@@ -20,7 +20,7 @@ class Screen:
         self.err = err or sys.stderr
         self.quiet = quiet
         self._progress: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
+        self._stage = ""
         self._open_line = False
 
     def __enter__(self) -> Screen:
@@ -50,31 +50,27 @@ class Screen:
         """Show how far a stage is; without a total only that it runs. Nothing where stderr is not a terminal."""
         if not self.err.isatty():
             return
-        if self._progress is None:
-            self._progress = _progress_bar(self.err)
+        if stage != self._stage:
+            self.calm()
+            self._stage = stage
+            self._progress = _progress_bar(self.err, counted=bool(total))
+            self._task = self._progress.add_task(stage, total=total or None)
             self._progress.start()
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total)
-        self._progress.update(self._tasks[stage], completed=done, total=total)
+        assert self._progress is not None
+        self._progress.update(self._task, completed=done)
 
     def calm(self) -> None:
         """Take the progress away, as the next words want its place."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-            self._tasks.clear()
+            self._stage = ""
 
 
-def _progress_bar(err: TextIO) -> Progress:
+def _progress_bar(err: TextIO, *, counted: bool) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(file=err),
-        transient=True,
-    )
+    count = [BarColumn(bar_width=24), MofNCompleteColumn()] if counted else []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *count, TimeElapsedColumn())
+    return Progress(*columns, console=Console(file=err), transient=True)

@@ -75,7 +75,8 @@ def test_an_error_in_the_environment_names_the_variable(run: Run) -> None:
         (MemoryError(), 5),
         (MtmdError("something else"), 1),
         (RuntimeError("a slip"), 1),
-        (OSError(5, "Input/output error"), 1),
+        (OSError(28, "No space left on device"), 3),
+        (PermissionError(13, "Permission denied", "m.gguf"), 3),
     ],
 )
 def test_exit_codes(run: Run, error: Exception, code: int) -> None:
