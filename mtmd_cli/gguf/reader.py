@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import mmap
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 
 import torch
@@ -75,7 +76,7 @@ def _open_part(path: Path) -> tuple[Header, dict[str, PackedTensor]]:
     }
 
 
-def _map(path: Path) -> mmap:
+def _map(path: Path) -> mmap.mmap:
     """The file as memory whose pages are read when touched; writing would change a private copy, never the file."""
     try:
         if path.is_dir():
@@ -85,7 +86,12 @@ def _map(path: Path) -> mmap:
         with path.open("rb") as file:
             if path.stat().st_size == 0:
                 raise GGUFError(f"{path.name}: the file is empty", hint="download or convert it again")
-            return mmap(file.fileno(), 0, access=ACCESS_COPY)
+            if sys.platform == "linux":
+                # Linux would set RAM aside for a private copy of every page, and refuse models larger than its RAM.
+                no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000)
+                writable = mmap.PROT_READ | mmap.PROT_WRITE
+                return mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE | no_reserve, prot=writable)
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except FileNotFoundError:
         raise FileError(f"{path}: no such file", hint="check the path") from None
     except (OSError, ValueError) as error:

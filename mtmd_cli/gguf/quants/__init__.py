@@ -42,7 +42,8 @@ def dequantise(data: Tensor, type: GGMLType, dtype: torch.dtype = torch.float32)
     blocks = data.reshape(-1, type.block_bytes)
     numbers = torch.empty(len(blocks), type.block, dtype=dtype, device=data.device)
     step = (CPU_STEP if data.device.type == "cpu" else DEVICE_STEP) // type.block
-    for part, out in zip(blocks.split(step), numbers.split(step), strict=True):
-        native = BLOCKS_TO_FLOAT.get(type)
-        out.copy_(native(part) if native else fallback.through_numpy(part, type))
+    native = BLOCKS_TO_FLOAT.get(type)
+    for start in range(0, len(blocks), step):
+        part = blocks[start : start + step]
+        numbers[start : start + step] = native(part) if native else fallback.through_numpy(part, type)
     return numbers.view(*data.shape[:-1], data.shape[-1] // type.block_bytes * type.block)

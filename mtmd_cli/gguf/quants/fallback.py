@@ -14,8 +14,9 @@ def through_numpy(blocks: Tensor, type: GGMLType) -> Tensor:
     import gguf
 
     try:
-        numbers = gguf.quants.dequantize(blocks.cpu().numpy(), gguf.GGMLQuantizationType(type))
-    except (NotImplementedError, ValueError):
+        their_type = gguf.GGMLQuantizationType[type.name]
+        numbers = gguf.quants.dequantize(blocks.cpu().numpy(), their_type)
+    except (KeyError, NotImplementedError):
         raise UnsupportedModel(
             f"tensors of type {type.name} are unknown to the installed package gguf",
             hint="pip install --upgrade gguf, or use a file with another quantization",
