@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mtmd_cli.pipeline.engine import Engine, load
     from mtmd_cli.pipeline.events import Event, Finished, Progress, TextPiece
     from mtmd_cli.pipeline.sampler import Sampling
+    from mtmd_cli.pipeline.trace import Trace
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ __all__ = [
     "Progress",
     "Sampling",
     "TextPiece",
+    "Trace",
     "UnsupportedModel",
     "UsageError",
     "__version__",
@@ -57,6 +59,7 @@ _LAZY = {
     "Progress": "mtmd_cli.pipeline.events",
     "Sampling": "mtmd_cli.pipeline.sampler",
     "TextPiece": "mtmd_cli.pipeline.events",
+    "Trace": "mtmd_cli.pipeline.trace",
     "load": "mtmd_cli.pipeline.engine",
 }
 
