@@ -1,73 +1,80 @@
-"""Byte-pair merging by rank, on the `tokenizers` library, for files of tokenizer model "gpt2" and "gemma4"."""
+"""GPT-2's byte pairs, for files of tokenizer model "gpt2" and "gemma4": neighbours go by their place in a list of merges."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, pre_tokenizers
 
-from mtmd_cli.errors import GGUFError
+from mtmd_cli.text.merges import merge, word_boundary
 from mtmd_cli.text.pretokenizers import PreTokenizer
 from mtmd_cli.text.vocabulary import SPACE, Vocabulary
 
 
 class RankedPairs:
-    """Text to tokens by a list of merges, the first of which are made first."""
+    """Text to tokens by a list of merges, each "left right"."""
 
     def __init__(self, vocabulary: Vocabulary, merges: list[str], pre: PreTokenizer) -> None:
-        """Raises GGUFError for a merge that is not two tokens which join to a third."""
-        self._ids = vocabulary.ids
+        self._vocabulary = vocabulary
         self._pre = pre
-        self._tokenizer = Tokenizer(_merger(vocabulary, merges, pre))
-        steps: list[pre_tokenizers.PreTokenizer] = [
-            pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns
-        ]
-        if pre.byte_level:
-            steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+        # Backwards, so that a merge that is listed twice keeps its first rank.
+        self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
+        self._split = _splitter(pre)
+        before_space = (pair[at - 1] for pair in merges if (at := pair.find(f" {SPACE}")) > 0)
+        self._boundary = word_boundary(set(before_space)) if pre.escape_spaces else None
         self._byte_of = {letter: byte for byte, letter in enumerate(_byte_letters())}
+        self._word = lru_cache(maxsize=1 << 14)(self._encode_word)
 
     def encode(self, text: str, *, after_special: bool) -> list[int]:
         if self._pre.escape_spaces:
             text = text.replace(" ", SPACE)
         if self._pre.prefix_lines:
             text = re.sub(f"^(?=[^{SPACE}\n])", SPACE, text, flags=re.MULTILINE)
-        if not self._pre.whole_newlines:
-            return self._merge(text)
-        parts = re.findall(r"\n+|[^\n]+", text)
-        return [token for part in parts for token in self._line(part)]
+        words = [word for word, _ in self._split.pre_tokenize_str(text)]
+        if self._boundary is not None:
+            words = [part for word in words for part in self._boundary.split(word)]
+        return [token for word in words for token in self._word(word)]
 
     def decode(self, text: str) -> bytes:
-        if self._pre.byte_level:
-            return b"".join(
-                bytes((self._byte_of[letter],)) if letter in self._byte_of else letter.encode() for letter in text
-            )
-        return (text.replace(SPACE, " ") if self._pre.escape_spaces else text).encode()
+        if not self._pre.byte_level:
+            return (text.replace(SPACE, " ") if self._pre.escape_spaces else text).encode()
+        # A letter that stands for no byte can only be one that a converter left as it was.
+        byte_of = self._byte_of
+        return b"".join(bytes((byte_of[letter],)) if letter in byte_of else letter.encode() for letter in text)
 
-    def _line(self, part: str) -> list[int]:
-        return [self._ids[part]] if part.startswith("\n") and part in self._ids else self._merge(part)
+    def _encode_word(self, word: str) -> list[int]:
+        whole = self._pre.ignore_merges or (self._pre.whole_newlines and not word.strip("\n"))
+        if whole and word in self._vocabulary.ids:
+            return [self._vocabulary.ids[word]]
+        return [token for symbol in merge(word, self._order) for token in self._tokens(symbol)]
 
-    def _merge(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+    def _order(self, left: str, right: str) -> int | None:
+        return self._ranks.get(f"{left} {right}")
+
+    def _tokens(self, symbol: str) -> list[int]:
+        token = self._vocabulary.ids.get(symbol)
+        if token is not None:
+            return [token]
+        if not self._pre.byte_level:
+            return self._vocabulary.byte_tokens(symbol)
+        # Only in a vocabulary without the letters of all bytes: what is known of the symbol is kept, as in llama.cpp.
+        return [
+            self._vocabulary.ids[letter] for letter in symbol if letter.isascii() and letter in self._vocabulary.ids
+        ]
 
 
-def _merger(vocabulary: Vocabulary, merges: list[str], pre: PreTokenizer) -> models.BPE:
-    # A merge that is listed twice has its first rank; the library would take the last.
-    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in dict.fromkeys(merges))]
-    try:
-        return models.BPE(
-            vocabulary.ids, pairs, ignore_merges=pre.ignore_merges, byte_fallback=not pre.byte_level, fuse_unk=False
-        )
-    except Exception as problem:  # the library raises no narrower type
-        raise GGUFError(
-            f"tokenizer.ggml.merges does not fit tokenizer.ggml.tokens: {problem}",
-            hint="the vocabulary is damaged: download or convert the file again",
-        ) from problem
+def _splitter(pre: PreTokenizer) -> pre_tokenizers.PreTokenizer:
+    steps: list[pre_tokenizers.PreTokenizer] = [
+        pre_tokenizers.Split(Regex(regex), "isolated") for regex in pre.patterns
+    ]
+    if pre.byte_level:
+        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+    return pre_tokenizers.Sequence(steps)
 
 
 def _byte_letters() -> list[str]:
-    """GPT-2's letter for each byte: itself when it can be seen in Latin-1, else the next letter from U+0100 on."""
+    """GPT-2's letter for each byte: itself where Latin-1 has something to see, else the next letter from U+0100 on."""
     seen = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     hidden = [byte for byte in range(256) if byte not in seen]
     return [chr(byte) if byte in seen else chr(0x100 + hidden.index(byte)) for byte in range(256)]

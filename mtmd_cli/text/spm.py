@@ -1,28 +1,24 @@
-"""SentencePiece's byte-pair merging by score, as files of tokenizer model "llama" want it.
-
-Of all neighbours whose joined text is a token, the pair with the highest score is joined first, the leftmost of equals.
-A table of merges with one rank each cannot say "leftmost of equals", which is why the `tokenizers` library does not do.
-"""
+"""SentencePiece's byte pairs, for files of tokenizer model "llama": the neighbours that make the best token go first."""
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from heapq import heappop, heappush
 
+from mtmd_cli.text.merges import merge, word_boundary
 from mtmd_cli.text.vocabulary import SPACE, Vocabulary
 
 
 class ScoredPairs:
-    """Text to tokens by scores. A space is written as U+2581, a character without token as its bytes."""
+    """Text to tokens by scores. A space is written as U+2581, a character that is no token as its bytes."""
 
     def __init__(self, vocabulary: Vocabulary, *, space_prefix: bool, unknown: int | None) -> None:
-        self._ids = vocabulary.ids
-        self._scores = vocabulary.scores
+        self._vocabulary = vocabulary
         self._space_prefix = space_prefix
-        self._bytes = [vocabulary.byte_token(byte) for byte in range(256)]
-        self._unknown = unknown
-        self._boundary = _boundary(vocabulary)
+        self._unknown = [] if unknown is None else [unknown]
+        spaced = (text for text in vocabulary.texts if text.find(SPACE, 1) > 0)
+        self._boundary = word_boundary(
+            {text[at - 1] for text in spaced for at in range(1, len(text)) if text[at] == SPACE}
+        )
         self._word = lru_cache(maxsize=1 << 14)(self._encode_word)
 
     def encode(self, text: str, *, after_special: bool) -> list[int]:
@@ -34,45 +30,15 @@ class ScoredPairs:
     def decode(self, text: str) -> bytes:
         return text.replace(SPACE, " ").encode()
 
-    def _encode_word(self, word: str) -> tuple[int, ...]:
-        symbols = list(word)
-        after = list(range(1, len(symbols) + 1))
-        before = list(range(-1, len(symbols) - 1))
-        queue: list[tuple[float, int, str]] = []
+    def _encode_word(self, word: str) -> list[int]:
+        return [token for symbol in merge(word, self._order) for token in self._tokens(symbol)]
 
-        def offer(left: int, right: int) -> None:
-            if left >= 0 and right < len(symbols):
-                joined = symbols[left] + symbols[right]
-                if (token := self._ids.get(joined)) is not None:
-                    heappush(queue, (-self._scores[token], left, joined))
+    def _order(self, left: str, right: str) -> float | None:
+        token = self._vocabulary.ids.get(left + right)
+        return None if token is None else -self._vocabulary.scores[token]
 
-        for right in range(1, len(symbols)):
-            offer(right - 1, right)
-        while queue:
-            _, left, joined = heappop(queue)
-            right = after[left]
-            if not symbols[left] or right == len(symbols) or symbols[left] + symbols[right] != joined:
-                continue  # one of the two was joined to something else meanwhile
-            symbols[left], symbols[right] = joined, ""
-            after[left] = after[right]
-            if after[left] < len(symbols):
-                before[after[left]] = left
-            offer(before[left], left)
-            offer(left, after[left])
-        return tuple(token for symbol in symbols if symbol for token in self._tokens_of(symbol))
-
-    def _tokens_of(self, symbol: str) -> list[int]:
-        if symbol in self._ids:
-            return [self._ids[symbol]]
-        tokens = (self._bytes[byte] for byte in symbol.encode())
-        return [known for token in tokens if (known := self._unknown if token is None else token) is not None]
-
-
-def _boundary(vocabulary: Vocabulary) -> re.Pattern[str]:
-    """Where no token can reach across, so that the words on both sides can be tokenised, and remembered, on their own.
-
-    That is before a U+2581, unless some token has one inside after the same character.
-    """
-    texts = (text for text in vocabulary.texts if text.find(SPACE, 1) > 0)
-    inside = {SPACE} | {text[at - 1] for text in texts for at in range(1, len(text)) if text[at] == SPACE}
-    return re.compile(f"(?<=[^{re.escape(''.join(sorted(inside)))}])(?={SPACE})")
+    def _tokens(self, symbol: str) -> list[int]:
+        token = self._vocabulary.ids.get(symbol)
+        if token is not None:
+            return [token]
+        return self._vocabulary.byte_tokens(symbol) or self._unknown

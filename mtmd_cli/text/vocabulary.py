@@ -64,9 +64,10 @@ class Vocabulary:
                 )
         return cls(texts, types[:size], scores[:size], ids)
 
-    def byte_token(self, byte: int) -> int | None:
-        """The token that stands for one byte, in vocabularies with byte fallback."""
-        return self.ids.get(f"<0x{byte:02X}>")
+    def byte_tokens(self, symbol: str) -> list[int]:
+        """The tokens of the bytes of a symbol, where the vocabulary has them."""
+        names = (f"<0x{byte:02X}>" for byte in symbol.encode())
+        return [self.ids[name] for name in names if name in self.ids]
 
     def special_id(self, metadata: Metadata, name: str, default: int | None = None) -> int | None:
         """The token that tokenizer.ggml.<name>_token_id names. A default outside the vocabulary counts as none."""

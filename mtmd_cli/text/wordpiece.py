@@ -62,7 +62,7 @@ class WordPieces:
 
 
 # Not str.isspace(), which also has the separators U+001C to U+001F.
-_WHITE_SPACE = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | set(
+_WHITE_SPACE = {*"\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000", *map(chr, range(0x2000, 0x200B))}
     map(chr, range(0x2000, 0x200B))
 )
 
