@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mtmd_cli
 from mtmd_cli.cli.options import SECTIONS
 from mtmd_cli.cli.values import unescape
 from tests.unit.cli.conftest import Run
@@ -197,6 +199,16 @@ def test_flags_that_do_not_change_the_answer_are_left_out(run: Run, words: list[
 )
 def test_escapes(typed: str, text: str) -> None:
     assert unescape(typed) == text
+
+
+def test_without_flags_loading_is_as_in_python(run: Run) -> None:
+    parameters = inspect.signature(mtmd_cli.load).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    assert run(*ASK).calls["load"] == {"model": "m.gguf", **defaults}
+
+
+def test_without_flags_sampling_is_as_in_python(run: Run) -> None:
+    assert mtmd_cli.Sampling(**run(*ASK).calls["stream"]["sampling"]) == mtmd_cli.Sampling()
 
 
 def test_no_name_is_used_twice() -> None:
