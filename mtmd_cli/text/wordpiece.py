@@ -63,8 +63,6 @@ class WordPieces:
 
 # Not str.isspace(), which also has the separators U+001C to U+001F.
 _WHITE_SPACE = {*"\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000", *map(chr, range(0x2000, 0x200B))}
-    map(chr, range(0x2000, 0x200B))
-)
 
 _CHINESE = (
     (0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
