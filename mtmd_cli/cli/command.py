@@ -50,6 +50,8 @@ class Command(click.Command):
         sys.exit(code)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # completion in the shell: half a line is no error
+            return super().parse_args(ctx, args)
         words, ignored = normalise(args, self.get_params(ctx))
         for name in ignored:
             click.echo(f"note: {name} means nothing here and is left out", err=True)

@@ -47,6 +47,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("mtmd-cli --mmproj-f", "--mmproj-flash-attn"), ("mtmd-cli -fa on --unknown -p x --no-j", "--no-jinja")],
+)
+def test_completion(run: Run, line: str, found: str) -> None:
+    env = {"_MTMD_CLI_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    outcome = run(env=env)
+    assert (outcome.out, outcome.err) == (f"plain,{found}\n", "")
+
+
 def test_version(run: Run) -> None:
     outcome = run("--version")
     assert outcome.code == 0 and outcome.out.startswith("mtmd-cli 0.")
