@@ -29,9 +29,16 @@ class Receiver(Protocol):
         ...
 
 
-def load_weights(
-    module: nn.Module, tensors: Tensors, *, source: str, device: torch.device, dtype: torch.dtype
-) -> None:
+@runtime_checkable
+class Finisher(Protocol):
+    """A module that computes something from its weights."""
+
+    def on_loaded(self, device: torch.device) -> None:
+        """Called once all weights are there."""
+        ...
+
+
+def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: torch.device, dtype: torch.dtype) -> None:
     """Fill every slot of `module` (on the meta device) from `tensors`, and leave it ready in eval mode on `device`.
 
     dtype: for dense weights; a module with `stored_dtype` (norms) keeps its own. source: for the errors.
@@ -52,7 +59,7 @@ def load_weights(
         dense = tensor.dequantise(getattr(owner, "stored_dtype", dtype)).to(device)
         setattr(owner, leaf, nn.Parameter(dense, requires_grad=False))
     for part in module.modules():
-        if hasattr(part, "on_loaded"):
+        if isinstance(part, Finisher):
             part.on_loaded(device)
     module.eval()
 
@@ -68,7 +75,7 @@ def renamed(tensors: Tensors, rename: Mapping[str, str]) -> dict[str, PackedTens
 
 
 def _slots(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
-    """Every parameter as (name in the file, owner, attribute). Parts that start with an underscore are not named there."""
+    """Every parameter as (name in the file, owner, attribute); an underscore keeps a part out of the name."""
     for path, owner in module.named_modules():
         visible = [part for part in path.split(".") if part and not part.startswith("_")]
         for leaf, _ in owner.named_parameters(recurse=False):

@@ -31,38 +31,38 @@ class Keys:
         self.metadata = metadata
         self.architecture = metadata.str("general.architecture")
 
-    def _full(self, key: str) -> str:
+    def _full(self, key: builtins.str) -> builtins.str:
         return f"{self.architecture}.{key}"
 
-    def int(self, key: str, default: int | None = None) -> int:
+    def int(self, key: builtins.str, default: builtins.int | None = None) -> builtins.int:
         """Required unless a default is given."""
         return self.metadata.int(self._full(key)) if default is None else self.metadata.int(self._full(key), default)
 
-    def float(self, key: str, default: float | None = None) -> float:
+    def float(self, key: builtins.str, default: builtins.float | None = None) -> builtins.float:
         """Required unless a default is given."""
         full = self._full(key)
         return self.metadata.float(full) if default is None else self.metadata.float(full, default)
 
-    def str(self, key: str, default: str) -> str:
+    def str(self, key: builtins.str, default: builtins.str) -> builtins.str:
         """A string, or the default."""
         return self.metadata.str(self._full(key), default)
 
-    def has(self, key: str) -> bool:
+    def has(self, key: builtins.str) -> bool:
         """Whether the file says anything about it."""
         return self._full(key) in self.metadata
 
-    def ints(self, key: str) -> list[int]:
+    def ints(self, key: builtins.str) -> list[builtins.int]:
         """A list of integers, empty where the file has none."""
         return self.metadata.ints(self._full(key), [])
 
-    def layers(self, key: str, default: int | None = None) -> list[int]:
+    def layers(self, key: builtins.str, default: builtins.int | None = None) -> list[builtins.int]:
         """One integer for each layer."""
         count = self.int("block_count")
         if default is None:
             return self.metadata.layers(self._full(key), count)
         return self.metadata.layers(self._full(key), count, default)
 
-    def sliding_layers(self, period: int) -> list[bool]:
+    def sliding_layers(self, period: builtins.int) -> list[bool]:
         """Which layers have a sliding window: from the file's array, or all but the last of every `period` layers."""
         key, count = self._full("attention.sliding_window_pattern"), self.int("block_count")
         if isinstance(self.metadata.get(key), tuple):
@@ -71,11 +71,11 @@ class Keys:
         return [period == 0 or index % period < period - 1 for index in range(count)]
 
     @property
-    def vocabulary(self) -> int:
+    def vocabulary(self) -> builtins.int:
         """Rows of the token embedding."""
         return len(self.metadata.strs("tokenizer.ggml.tokens"))
 
-    def rope(self, *, pairs: bool, base: float = 10000.0) -> Rope:
+    def rope(self, *, pairs: bool, base: builtins.float = 10000.0) -> Rope:
         """The rotation and its scaling, from the keys that all architectures share (llama-context.cpp)."""
         dims = self.int("rope.dimension_count", self.head_dim)
         factor = self.float("rope.scaling.factor", self.float("rope.scale_linear", 1.0)) or 1.0
@@ -97,13 +97,13 @@ class Keys:
         return Rope(dims, self.float("rope.freq_base", base), pairs, factor, magnitude, yarn)
 
     @property
-    def head_dim(self) -> int:
+    def head_dim(self) -> builtins.int:
         """Width of a query and key head."""
         default = self.int("embedding_length") // max(1, max(self.layers("attention.head_count")))
         return self.int("attention.key_length", default)
 
     @property
-    def value_dim(self) -> int:
+    def value_dim(self) -> builtins.int:
         """Width of a value head."""
         default = self.int("embedding_length") // max(1, max(self.layers("attention.head_count")))
         return self.int("attention.value_length", default)

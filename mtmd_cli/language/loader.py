@@ -10,7 +10,6 @@ from mtmd_cli.language.family import Keys, LanguageFamily
 from mtmd_cli.language.registry import LANGUAGE_FAMILIES
 from mtmd_cli.nn.decoder import Decoder
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.weights import load_weights
 
 
 def language_family(file: GGUFFile) -> LanguageFamily:
@@ -34,10 +33,3 @@ def build_decoder(file: GGUFFile, dtype: torch.dtype) -> Decoder:
     spec = language_family(file).spec(Keys(file.metadata), parts)
     with torch.device("meta"):
         return Decoder(spec, parts, dtype)
-
-
-def load_decoder(file: GGUFFile, *, device: torch.device, dtype: torch.dtype) -> Decoder:
-    """The decoder with its weights on `device`."""
-    decoder = build_decoder(file, dtype)
-    load_weights(decoder, file.tensors, source=file.path.name, device=device, dtype=dtype)
-    return decoder

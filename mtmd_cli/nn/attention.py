@@ -57,7 +57,9 @@ def can_flash(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | 
         padded = -(-head_dim // 8) * 8
         query = torch.empty(1, 1, 8, padded, dtype=dtype, device=device)
         params = torch.backends.cuda.SDPAParams(query, query, query, None, 0.0, False, False)
-        if torch.backends.cuda.can_use_flash_attention(params) or torch.backends.cuda.can_use_efficient_attention(params):
+        if torch.backends.cuda.can_use_flash_attention(params) or torch.backends.cuda.can_use_efficient_attention(
+            params
+        ):
             return None
         capability = ".".join(map(str, torch.cuda.get_device_capability(device)))
         return f"torch has no fused kernel for heads of {head_dim} in {dtype} at compute capability {capability}"

@@ -33,7 +33,7 @@ def _nibbles(values: Tensor) -> Tensor:
 
 def _fifth_bits(values: Tensor) -> Tensor:
     """The fifth bit of 32 values -> 4 bytes, the first value lowest."""
-    bits = (values >> 4 & 1).unflatten(-1, (4, 8))
+    bits = torch.unflatten(values >> 4 & 1, -1, (4, 8))
     return (bits << torch.arange(8, dtype=torch.uint8, device=values.device)).sum(-1, dtype=torch.uint8)
 
 
@@ -109,7 +109,7 @@ class CacheType:
         kind, _ = BLOCKS[self.name]
         if head_dim % kind.block:
             raise UsageError(
-                f"cache type {self.name} stores blocks of {kind.block}, and the heads of this model are {head_dim} wide",
+                f"cache type {self.name} stores blocks of {kind.block}, and this model's heads are {head_dim} wide",
                 hint="use a float type: -ctk f16 -ctv f16",
             )
         return head_dim // kind.block * kind.block_bytes
@@ -124,7 +124,7 @@ class CacheType:
         if not self.quantized:
             return rows.to(self.dtype)
         kind, quantise = BLOCKS[self.name]
-        return quantise(rows.float().unflatten(-1, (-1, kind.block))).flatten(-2)
+        return quantise(torch.unflatten(rows.float(), -1, (-1, kind.block))).flatten(-2)
 
     def decode(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """(..., width) -> (..., head_dim)"""

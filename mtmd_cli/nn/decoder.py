@@ -9,57 +9,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtmd_cli.nn.attention import Backend, Mask, attend
+from mtmd_cli.nn.cache import Cache, LayerCache
 from mtmd_cli.nn.cache_types import CacheType
-from mtmd_cli.nn.kv_cache import KVCache
 from mtmd_cli.nn.linear import Embedding
+from mtmd_cli.nn.mixers import CausalAttention
 from mtmd_cli.nn.mlp import MLP
 from mtmd_cli.nn.norm import RMSNorm
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.nn.rope import Rope, rotate
-from mtmd_cli.nn.spec import Attention, DecoderSpec, Layer
-
-RopeTables = dict[Rope, tuple[Tensor, Tensor]]
-
-
-class CausalAttention(nn.Module):
-    """Self-attention of new tokens over themselves and the cache."""
-
-    def __init__(self, spec: Attention, parts: Parts, width: int, eps: float) -> None:
-        super().__init__()
-        self.spec = spec
-        self.backend = Backend.EAGER
-        queries, keys = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
-        values = spec.kv_heads * spec.value_dim
-        self._widths = (queries, keys, values)
-        self.attn_qkv = parts.linear("attn_qkv", width, queries + keys + values) if parts.has("attn_qkv") else None
-        if self.attn_qkv is None:
-            self.attn_q = parts.linear("attn_q", width, queries)
-            self.attn_k = parts.linear("attn_k", width, keys)
-            self.attn_v = parts.linear("attn_v", width, values)
-        self.attn_q_norm = parts.rms_norm("attn_q_norm", spec.head_dim, eps)
-        self.attn_k_norm = parts.rms_norm("attn_k_norm", spec.head_dim, eps)
-        self.attn_output = parts.linear("attn_output", spec.heads * spec.value_dim, width)
-
-    def forward(self, x: Tensor, ropes: RopeTables, cache: KVCache, layer: int, causal: bool) -> Tensor:
-        """x: (n, width), the tokens behind those of the cache -> (n, width)"""
-        spec = self.spec
-        if self.attn_qkv is not None:
-            q, k, v = self.attn_qkv(x).split(self._widths, dim=-1)
-        else:
-            q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
-        q = self.attn_q_norm(q.unflatten(-1, (spec.heads, -1))).transpose(0, 1)
-        k = self.attn_k_norm(k.unflatten(-1, (spec.kv_heads, -1))).transpose(0, 1)
-        v = v.unflatten(-1, (spec.kv_heads, -1)).transpose(0, 1)
-        if spec.rope is not None:
-            cos, sin = ropes[spec.rope]
-            q = rotate(q, cos, sin, pairs=spec.rope.pairs)
-            k = rotate(k, cos, sin, pairs=spec.rope.pairs)
-        mask = Mask(cache.length, causal, spec.window)
-        k, v = cache.extend(layer, k, v)
-        out = attend(q[None], k[None], v[None], scale=spec.scale, mask=mask, backend=self.backend)
-        projected: Tensor = self.attn_output(out[0].transpose(0, 1).flatten(1))
-        return projected
+from mtmd_cli.nn.rope import Rope
+from mtmd_cli.nn.spec import DecoderSpec, Layer
+from mtmd_cli.nn.step import Step
 
 
 class Block(nn.Module):
@@ -74,9 +33,13 @@ class Block(nn.Module):
         self._ffn = MLP(parts, width, spec.ffn.width, spec.ffn.activation)
         self.post_ffw_norm = parts.rms_norm("post_ffw_norm", width, eps)
 
-    def forward(self, x: Tensor, ropes: RopeTables, cache: KVCache, layer: int, causal: bool) -> Tensor:
+    def new_cache(self, types: tuple[CacheType, CacheType], device: torch.device) -> LayerCache:
+        """An empty memory for this layer; types: of keys and of values."""
+        return self._mixer.new_cache(types, device)
+
+    def forward(self, x: Tensor, step: Step, cache: LayerCache) -> Tensor:
         """(n, width) -> (n, width)"""
-        x = x + self.post_attention_norm(self._mixer(self.attn_norm(x), ropes, cache, layer, causal))
+        x = x + self.post_attention_norm(self._mixer(self.attn_norm(x), step, cache))
         out: Tensor = x + self.post_ffw_norm(self._ffn(self.ffn_norm(x)))
         return out
 
@@ -104,27 +67,31 @@ class Decoder(nn.Module):
         divisors = self.rope_freqs.weight if self.rope_freqs is not None else None
         self._ropes = {rope: rope.frequencies(divisors, device) for rope in self._ropes}
 
-    def new_cache(self, keys: CacheType, values: CacheType) -> KVCache:
-        """An empty cache for one conversation."""
-        mixers = [layer.mixer for layer in self.spec.layers]
-        shapes = [(mixer.kv_heads, mixer.head_dim, mixer.value_dim) for mixer in mixers]
-        return KVCache(shapes, keys, values, self.output_norm.weight.device)
+    def new_cache(self, keys: CacheType, values: CacheType) -> Cache:
+        """An empty memory for one conversation."""
+        device = self.output_norm.weight.device
+        return Cache([block.new_cache((keys, values), device) for block in self._blocks])
+
+    @property
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.blk if isinstance(block, Block)]
 
     def embed(self, tokens: Tensor) -> Tensor:
         """(n,) -> (n, width), scaled as the model wants its own tokens (but not images) scaled."""
         embedded: Tensor = self.token_embd(tokens, self.dtype)
         return embedded * self.spec.embedding_scale
 
-    def forward(self, x: Tensor, positions: Tensor, cache: KVCache, *, causal: bool = True) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, cache: Cache, *, causal: bool = True) -> Tensor:
         """Run the tokens behind those of the cache, and store them there.
 
         x: (n, width); positions: (n,) or, for M-RoPE, (n, 4) -> hidden states before the output norm, (n, width).
         causal=False: the n tokens (an image) see each other in both directions.
         """
         tables = {rope: rope.table(positions, frequencies) for rope, frequencies in self._ropes.items()}
+        step = Step(cache.length, causal, tables)
         x = x.to(self.dtype)
-        for index, block in enumerate(self.blk):
-            x = block(x, tables, cache, index, causal)
+        for block, memory in zip(self._blocks, cache.layers, strict=True):
+            x = block(x, step, memory)
         cache.advance(x.shape[0])
         return x
 

@@ -23,7 +23,9 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(slices, 3, rows, columns) in pixels -> (slices, rows, columns, width) in patches"""
-        patches = pixels.unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))
+        slices, _, rows, columns = pixels.shape
+        grid = (rows // self.patch, columns // self.patch)
+        patches = pixels.reshape(slices, 3, grid[0], self.patch, grid[1], self.patch)
         flat = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
         return F.linear(flat, self.weight.flatten(1), self.bias)
 
@@ -43,7 +45,8 @@ def merge_patches(x: Tensor, merge: int) -> Tensor:
     not divide is filled up with zeros on the right and below.
     """
     x = F.pad(x, (0, 0, 0, -x.shape[2] % merge, 0, -x.shape[1] % merge))
-    squares = x.unflatten(2, (-1, merge)).unflatten(1, (-1, merge))
+    slices, rows, columns, width = x.shape
+    squares = x.reshape(slices, rows // merge, merge, columns // merge, merge, width)
     return squares.transpose(2, 3).flatten(3)
 
 

@@ -18,7 +18,7 @@ class TokenLimits:
     most: int | None = None
 
     def pixels(self, least: int, most: int, area: int) -> tuple[int, int]:
-        """The bounds in pixels, where a token covers `area` and the family's own bounds are `least` and `most` tokens."""
+        """The bounds in pixels. least, most: the family's own, in tokens; area: the pixels of a token."""
         return (self.least or least) * area, (self.most or most) * area
 
 
@@ -47,7 +47,9 @@ class VisionConfig:
         def size(key: str) -> int:
             value = metadata.int(f"clip.vision.{key}")
             if not 0 < value < 1 << 20:
-                raise GGUFError(f"clip.vision.{key} is {value}, expected a positive size", hint="convert the file again")
+                raise GGUFError(
+                    f"clip.vision.{key} is {value}, expected a positive size", hint="convert the file again"
+                )
             return value
 
         return VisionConfig(

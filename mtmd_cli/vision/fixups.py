@@ -27,7 +27,7 @@ def transpose(name: str) -> Fixup:
 
 
 def swap_ffn(tensors: dict[str, PackedTensor]) -> None:
-    """Old converters exchanged the names of ffn_up and ffn_down. The shape tells: `down` must end in the stream's width."""
+    """Old converters exchanged the names of ffn_up and ffn_down; the shape of `down` tells."""
     norm, down = tensors.get("v.blk.0.ln1.weight"), tensors.get("v.blk.0.ffn_down.weight")
     if norm is None or down is None or down.shape[-1] != norm.shape[0]:
         return

@@ -15,7 +15,7 @@ from mtmd_cli.nn.parts import Parts
 from mtmd_cli.vision.config import TokenLimits, VisionConfig
 from mtmd_cli.vision.family import VisionFamily
 from mtmd_cli.vision.registry import VISION_FAMILIES
-from mtmd_cli.weights import load_weights, renamed
+from mtmd_cli.weights import renamed
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def vision_family(file: GGUFFile) -> VisionFamily:
     default = file.metadata.str("clip.vision.projector_type", "")
     name = file.metadata.str("clip.projector_type", default)
     if not file.metadata.bool("clip.has_vision_encoder", True):
-        raise UnsupportedModel(f"{file.path.name}: the projector holds no vision encoder", hint="use a vision projector")
+        raise UnsupportedModel(
+            f"{file.path.name}: the projector holds no vision encoder", hint="use a vision projector"
+        )
     for family in VISION_FAMILIES:
         if family.name == name:
             return family
@@ -57,10 +59,3 @@ def build_vision(file: GGUFFile, limits: TokenLimits) -> tuple[Vision, dict[str,
     with torch.device("meta"):
         tower = family.build(config, Parts(tensors))
     return Vision(family, config, family.slicing(config), tower), tensors
-
-
-def load_vision(file: GGUFFile, limits: TokenLimits, *, device: torch.device, dtype: torch.dtype) -> Vision:
-    """The tower with its weights on `device`."""
-    vision, tensors = build_vision(file, limits)
-    load_weights(vision.tower, tensors, source=file.path.name, device=device, dtype=dtype)
-    return vision

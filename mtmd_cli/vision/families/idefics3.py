@@ -29,7 +29,9 @@ class Idefics3Tower(nn.Module):
         self.merge = config.merge(1)
         self.v = ViT(config.vit(), parts.at("v"))
         joined = config.width * self.merge**2
-        self.mm = nn.ModuleDict({"model": nn.ModuleDict({"fc": parts.linear("mm.model.fc", joined, config.projection)})})
+        self.mm = nn.ModuleDict(
+            {"model": nn.ModuleDict({"fc": parts.linear("mm.model.fc", joined, config.projection)})}
+        )
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(slices, 3, rows, columns) -> (slices, tokens, width)"""

@@ -1,0 +1,112 @@
+"""What a decoder remembers of the tokens seen so far, behind one interface for every kind of layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mtmd_cli.nn.cache_types import CacheType
+
+# Room grows by doubling from here, so that a short answer does not pay for a long context.
+FIRST_ROOM = 256
+
+
+class LayerCache(Protocol):
+    """The memory of one layer."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""
+        ...
+
+    def roll_back(self, length: int) -> None:
+        """Forget every token from index `length` on."""
+        ...
+
+
+class Rows:
+    """A growing table of (heads, tokens, head) in one storage type."""
+
+    def __init__(self, heads: int, head_dim: int, kind: CacheType, device: torch.device) -> None:
+        self._kind = kind
+        self._stored = torch.empty(heads, 0, kind.width(head_dim), dtype=kind.dtype, device=device)
+
+    def write(self, start: int, rows: Tensor) -> None:
+        """Store rows (heads, n, head) at token index `start`, over what was there."""
+        stop = start + rows.shape[1]
+        heads, room, width = self._stored.shape
+        if stop > room:
+            larger = self._stored.new_empty(heads, max(stop, 2 * room, FIRST_ROOM), width)
+            larger[:, :start] = self._stored[:, :start]
+            self._stored = larger
+        self._stored[:, start:stop] = self._kind.encode(rows)
+
+    def read(self, stop: int, dtype: torch.dtype) -> Tensor:
+        """The first `stop` tokens: (heads, stop, head)"""
+        return self._kind.decode(self._stored[:, :stop], dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""
+        return self._stored.nbytes
+
+
+class KVCache:
+    """The keys and values of one attention layer."""
+
+    def __init__(
+        self,
+        heads: int,
+        head_dim: int,
+        value_dim: int,
+        types: tuple[CacheType, CacheType],
+        device: torch.device,
+    ) -> None:
+        self._keys = Rows(heads, head_dim, types[0], device)
+        self._values = Rows(heads, value_dim, types[1], device)
+
+    def extend(self, first: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store new tokens from index `first` on, and give back all of them.
+
+        key: (kv_heads, n, head), value: (kv_heads, n, value_head) -> the same with first + n tokens.
+        """
+        stop = first + key.shape[1]
+        self._keys.write(first, key)
+        self._values.write(first, value)
+        return self._keys.read(stop, key.dtype), self._values.read(stop, value.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""
+        return self._keys.nbytes + self._values.nbytes
+
+    def roll_back(self, length: int) -> None:
+        """Nothing to do: what lies behind the length is written over."""
+
+
+class Cache:
+    """The memory of a whole decoder: one part for each layer, and how many tokens all of them hold."""
+
+    def __init__(self, layers: Sequence[LayerCache]) -> None:
+        self.layers = list(layers)
+        self.length = 0
+
+    def advance(self, tokens: int) -> None:
+        """Count tokens that every layer has stored."""
+        self.length += tokens
+
+    def roll_back(self, length: int) -> None:
+        """Forget every token from index `length` on."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot roll back to {length} of {self.length} tokens")
+        for layer in self.layers:
+            layer.roll_back(length)
+        self.length = length
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""
+        return sum(layer.nbytes for layer in self.layers)

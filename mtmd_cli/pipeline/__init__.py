@@ -1,0 +1,1 @@
+"""From a question and images to the events of an answer."""

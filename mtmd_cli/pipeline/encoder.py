@@ -1,0 +1,40 @@
+"""Images: from pictures to slices, and from slices to the embeddings that a language model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mtmd_cli.image.cut import cut
+from mtmd_cli.image.pixels import normalise
+from mtmd_cli.image.plan import Plan
+from mtmd_cli.image.size import Size
+from mtmd_cli.vision.loader import Vision
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that is cut: its plan, and the pixels of each slice, uint8 (rows, columns, 3)."""
+
+    plan: Plan
+    slices: Sequence[Tensor]
+
+
+def cut_picture(image: Image.Image, vision: Vision) -> Picture:
+    """Plan and cut one upright RGB image."""
+    plan = vision.slicing.plan(Size(*image.size))
+    return Picture(plan, cut(image, plan))
+
+
+def encode(slices: Sequence[Tensor], vision: Vision, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The embeddings of slices of one size, in their order: (tokens of all, width) in `dtype`.
+
+    slices: uint8 (rows, columns, 3) each.
+    """
+    pixels = normalise(torch.stack(list(slices)).to(device), vision.config.mean, vision.config.std)
+    embeddings: Tensor = vision.tower(pixels.to(dtype))
+    return embeddings.flatten(0, 1)

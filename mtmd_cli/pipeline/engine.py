@@ -1,0 +1,385 @@
+"""The engine: two files loaded once, any number of questions answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mtmd_cli.errors import ContextFull, UnsupportedModel, UsageError
+from mtmd_cli.gguf import GGUFFile, open_gguf
+from mtmd_cli.image.load import Alpha, load_image
+from mtmd_cli.language.loader import build_decoder
+from mtmd_cli.nn.cache import Cache
+from mtmd_cli.nn.cache_types import CacheType
+from mtmd_cli.nn.decoder import Decoder
+from mtmd_cli.pipeline.chunks import Chunk, ImageChunk, TextChunk, build_chunks, place_markers
+from mtmd_cli.pipeline.encoder import Picture, cut_picture, encode
+from mtmd_cli.pipeline.events import Event, Finished, Progress, Reason, TextPiece, Timings
+from mtmd_cli.pipeline.flash import FlashChoice, choose_flash
+from mtmd_cli.pipeline.placement import choose_device, choose_dtype
+from mtmd_cli.pipeline.positions import image_positions, text_positions
+from mtmd_cli.pipeline.sampler import Sampler, Sampling
+from mtmd_cli.pipeline.trace import Trace
+from mtmd_cli.text.stops import StopTexts
+from mtmd_cli.text.stream import TextStream
+from mtmd_cli.text.template import ChatTemplate, Message
+from mtmd_cli.text.tokenizer import Tokenizer
+from mtmd_cli.vision.config import TokenLimits
+from mtmd_cli.vision.loader import Vision, build_vision
+from mtmd_cli.weights import load_weights
+
+ImageSource = str | Path | bytes | Image.Image
+
+
+class Engine:
+    """A language model, perhaps with a vision tower; `load` makes one.
+
+    Its parts are plain attributes, for whoever wants to look at them or to change a backend.
+    """
+
+    def __init__(
+        self,
+        *,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        language_file: GGUFFile,
+        vision: Vision | None,
+        device: torch.device,
+        vision_device: torch.device,
+        dtype: torch.dtype,
+        vision_dtype: torch.dtype,
+        flash: FlashChoice,
+        vision_flash: FlashChoice | None,
+        cache_types: tuple[CacheType, CacheType],
+        context: int,
+        batch: int,
+        chat_template: str | None,
+        jinja: bool,
+    ) -> None:
+        self.decoder, self.tokenizer, self.vision = decoder, tokenizer, vision
+        self.language_file = language_file
+        self.device, self.vision_device = device, vision_device
+        self.dtype, self.vision_dtype = dtype, vision_dtype
+        self.flash, self.vision_flash = flash, vision_flash
+        self.cache_types = cache_types
+        self.context, self.batch = context, batch
+        self._chat_template, self._jinja = chat_template, jinja
+
+    @property
+    def grid_positions(self) -> bool:
+        """Whether positions count time, rows and columns (M-RoPE)."""
+        ropes = (layer.mixer.rope for layer in self.decoder.spec.layers)
+        return any(rope is not None and rope.sections for rope in ropes)
+
+    def template(self) -> ChatTemplate:
+        """The chat template that is in force. Raises UnsupportedModel when the file has none and none was named."""
+        tokenizer = self.tokenizer
+
+        def text_of(token: int | None) -> str:
+            return "" if token is None else tokenizer.piece(token, special=True).decode(errors="replace")
+
+        return ChatTemplate.from_metadata(
+            self.language_file.metadata,
+            self._chat_template,
+            self._jinja,
+            text_of(tokenizer.bos),
+            text_of(tokenizer.eos),
+            add_bos=tokenizer.add_bos,
+            add_eos=tokenizer.add_eos,
+        )
+
+    def stream(
+        self,
+        prompt: str,
+        images: Sequence[ImageSource] = (),
+        *,
+        system: str | None = None,
+        chat: bool = True,
+        sampling: Sampling | None = None,
+        max_tokens: int = -1,
+        ignore_eos: bool = False,
+        alpha: Alpha = "drop",
+        trace: Trace | None = None,
+    ) -> Iterator[Event]:
+        """Answer a question, piece by piece; the last event is Finished.
+
+        prompt: may say where images stand with `<__media__>`; without it they go first. chat: wrap prompt and system
+        message in the model's chat template. max_tokens: -1 for as many as the context has room for. Raises MtmdError
+        for what the caller can mend: an image that cannot be read, a prompt longer than the context.
+        """
+        # Generators start late; what the caller did wrong is told before.
+        if images and self.vision is None:
+            raise UsageError("there are images, but no vision projector is loaded", hint="give its file with --mmproj")
+        text = place_markers(prompt, len(images))
+        template = self.template() if chat else None
+        if template is not None:
+            messages: list[Message] = [{"role": "system", "content": system}] if system else []
+            text = template.render([*messages, {"role": "user", "content": text}])
+        elif system:
+            raise UsageError("a raw prompt has no place for a system message", hint="write it into the prompt itself")
+        sampler = self._sampler(sampling or Sampling(), ignore_eos=ignore_eos)
+        stops = StopTexts(template.stops if template is not None else ())
+        return self._answer(text, images, sampler, stops, max_tokens, ignore_eos, alpha, trace)
+
+    def _sampler(self, sampling: Sampling, *, ignore_eos: bool) -> Sampler:
+        never = set(self.tokenizer.suppressed)
+        if ignore_eos:
+            never |= self.tokenizer.eog
+        return Sampler(
+            sampling,
+            vocab_size=self.decoder.spec.vocabulary,
+            piece=lambda token: self.tokenizer.piece(token, special=True),
+            never=never,
+        )
+
+    @torch.inference_mode()
+    def _answer(
+        self,
+        text: str,
+        images: Sequence[ImageSource],
+        sampler: Sampler,
+        stops: StopTexts,
+        max_tokens: int,
+        ignore_eos: bool,
+        alpha: Alpha,
+        trace: Trace | None,
+    ) -> Iterator[Event]:
+        clock = _Clock(self.device)
+        with clock.stage("preprocess"):
+            pictures = [self._picture(source, alpha) for source in images]
+            plans = [picture.plan for picture in pictures]
+            chunks = build_chunks(text, plans, self.vision, self.tokenizer, grid_positions=self.grid_positions)
+        self._check_room(chunks)
+        cache = self.decoder.new_cache(*self.cache_types)
+        hidden = None
+        yield Progress("reading", 0, len(chunks))
+        for index, chunk in enumerate(chunks):
+            hidden = self._read(index, chunk, pictures, cache, clock, trace)
+            yield Progress("reading", index + 1, len(chunks))
+        assert hidden is not None, "a prompt has at least one token"
+        position = chunks[-1].pos_end
+        for token in (token for chunk in chunks if isinstance(chunk, TextChunk) for token in chunk.tokens):
+            sampler.accept(token)
+
+        limit = max_tokens if max_tokens >= 0 else self.context
+        stream, tokens, shown = TextStream(), list[int](), list[str]()
+        reason: Reason = "length"
+        logits = self._logits(hidden, trace)
+        while len(tokens) < limit:
+            token = sampler.sample(logits)
+            tokens.append(token)
+            if token in self.tokenizer.eog and not ignore_eos:
+                reason = "stop"
+                break
+            piece = stops.push(stream.push(self.tokenizer.piece(token)))
+            if piece:
+                shown.append(piece)
+                yield TextPiece(piece, token)
+            if stops.stopped:
+                reason = "stop"
+                break
+            if cache.length >= self.context:
+                reason = "context"
+                break
+            with clock.stage("decode"):
+                hidden = self._decode([token], position, cache)
+                logits = self._logits(hidden, trace)
+            position += 1
+        rest = stops.push(stream.flush()) + stops.flush()
+        if rest:
+            shown.append(rest)
+            yield TextPiece(rest, None)
+        timings = clock.timings(cache.length, len(tokens))
+        yield Finished(reason, "".join(shown), tuple(tokens), chunks, timings)
+
+    def _picture(self, source: ImageSource, alpha: Alpha) -> Picture:
+        assert self.vision is not None, "an image without a tower"
+        image = source.convert("RGB") if isinstance(source, Image.Image) else load_image(source, alpha=alpha)
+        return cut_picture(image, self.vision)
+
+    def _check_room(self, chunks: Sequence[Chunk]) -> None:
+        tokens = sum(len(chunk.tokens) if isinstance(chunk, TextChunk) else chunk.n_tokens for chunk in chunks)
+        if tokens == 0:
+            raise UsageError("the prompt is empty", hint="ask something with -p")
+        if tokens >= self.context:
+            trained = self.decoder.spec.context
+            hint = f"raise it with -c (the model was trained for {trained}), or shorten the prompt"
+            if any(isinstance(chunk, ImageChunk) for chunk in chunks):
+                hint += ", or give fewer or smaller images"
+            raise ContextFull(f"the prompt has {tokens} tokens and the context {self.context}", hint=hint)
+
+    def _read(
+        self,
+        index: int,
+        chunk: Chunk,
+        pictures: Sequence[Picture],
+        cache: Cache,
+        clock: _Clock,
+        trace: Trace | None,
+    ) -> Tensor:
+        """Put one chunk into the cache; the hidden state of its last token, (1, width)."""
+        if isinstance(chunk, TextChunk):
+            with clock.stage("prefill"):
+                return self._decode(chunk.tokens, chunk.pos_0, cache)
+        assert self.vision is not None, "an image without a tower"
+        slices = [pictures[chunk.image].slices[number] for number in chunk.slices]
+        with clock.stage("encode"):
+            embeddings = encode(slices, self.vision, self.vision_device, self.vision_dtype).to(self.device)
+        positions = image_positions(chunk, grid=self.grid_positions)
+        if trace is not None:
+            for number, pixels in enumerate(slices):
+                trace.add(f"pixels.{index}.{number}.u8", pixels)
+            trace.add(f"embd.{index}", embeddings.float())
+            if self.grid_positions:
+                trace.add(f"mrope_pos.{index}", positions.int())
+        with clock.stage("prefill"):
+            causal = self.vision.family.causal
+            # What sees both ways must be read at once; what does not, in batches.
+            step = self.batch if causal else chunk.n_tokens
+            for start in range(0, chunk.n_tokens, step):
+                rows = slice(start, start + step)
+                hidden = self.decoder(embeddings[rows], positions[rows].to(self.device), cache, causal=causal)
+        return hidden[-1:]
+
+    def _decode(self, tokens: Sequence[int], position: int, cache: Cache) -> Tensor:
+        """Put text tokens into the cache, a batch at a time; the hidden state of the last, (1, width)."""
+        for start in range(0, len(tokens), self.batch):
+            part = torch.tensor(tokens[start : start + self.batch])
+            positions = text_positions(position + start, len(part), grid=self.grid_positions)
+            x = self.decoder.embed(part.to(self.device))
+            hidden: Tensor = self.decoder(x, positions.to(self.device), cache)
+        return hidden[-1:]
+
+    def _logits(self, hidden: Tensor, trace: Trace | None) -> Tensor:
+        logits = self.decoder.logits(hidden)[0]
+        if trace is not None:
+            trace.add_logits(logits)
+        return logits
+
+
+class _Clock:
+    """Adds up the milliseconds of each stage."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._spent: dict[str, float] = {}
+        self._started = 0.0
+        self._stage = ""
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def stage(self, name: str) -> _Clock:
+        """`with clock.stage("encode"):` counts the block."""
+        self._stage = name
+        return self
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize(self._device)
+        self._spent[self._stage] = self._spent.get(self._stage, 0.0) + (time.perf_counter() - self._started) * 1000
+
+    def timings(self, cached: int, generated: int) -> Timings:
+        """cached: tokens in the cache at the end; generated: those of the answer, of which the last was not read."""
+        prefill, decode = self._spent.get("prefill", 0.0), self._spent.get("decode", 0.0)
+        read = max(0, generated - 1)
+        on_cuda = self._device.type == "cuda"
+        return Timings(
+            preprocess_ms=self._spent.get("preprocess", 0.0),
+            encode_ms=self._spent.get("encode", 0.0),
+            prefill_ms=prefill,
+            prefill_tokens_per_s=(cached - read) / prefill * 1000 if prefill else 0.0,
+            decode_tokens_per_s=read / decode * 1000 if decode else 0.0,
+            peak_device_mib=torch.cuda.max_memory_allocated(self._device) / 2**20 if on_cuda else None,
+        )
+
+
+def load(
+    model: str | Path,
+    mmproj: str | Path | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    flash_attn: str = "auto",
+    mmproj_flash_attn: str | None = None,
+    context: int = 0,
+    batch: int = 2048,
+    ubatch: int = 512,
+    threads: int | None = None,
+    cache_type_k: str = "f16",
+    cache_type_v: str = "f16",
+    mmproj_offload: bool = True,
+    mmproj_device: str | None = None,
+    image_min_tokens: int | None = None,
+    image_max_tokens: int | None = None,
+    chat_template: str | None = None,
+    jinja: bool = True,
+) -> Engine:
+    """Load a language model, and a vision projector for it, from GGUF files.
+
+    device: "auto", "cpu", "cuda", "cuda:1", "mps" …; dtype: "auto", "f32", "bf16", "f16"; flash_attn: "auto", "on",
+    "off", for the tower alone in mmproj_flash_attn; context: tokens, 0 for as many as the model was trained for;
+    batch, ubatch: how many tokens of a prompt are read at once (the smaller counts); cache_type_k, cache_type_v: how
+    keys and values are stored; mmproj_offload: False keeps the tower on the CPU; image_min_tokens, image_max_tokens:
+    bounds where images have no fixed size; chat_template: a name or a Jinja source in place of the file's own.
+    Raises MtmdError: UsageError, FileError or UnsupportedModel.
+    """
+    language_device = choose_device(device)
+    vision_device = choose_device(mmproj_device or device) if mmproj_offload else torch.device("cpu")
+    kind, vision_kind = choose_dtype(dtype, language_device), choose_dtype(dtype, vision_device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    cache_types = (CacheType(cache_type_k), CacheType(cache_type_v))
+    limits = TokenLimits(image_min_tokens, image_max_tokens)
+
+    language_file = open_gguf(model)
+    vision_file = open_gguf(mmproj) if mmproj is not None else None
+    # All that can be refused is refused before the first weight is read.
+    tokenizer = Tokenizer.from_metadata(language_file.metadata)
+    decoder = build_decoder(language_file, kind)
+    flash = choose_flash(decoder, flash_attn, language_device, kind)
+    if cache_types[1].quantized and not flash.enabled:
+        raise UsageError(
+            f"a cache of type {cache_type_v} for values needs flash attention, which is off: {flash.reason}",
+            hint="use --flash-attn on, or a float type with -ctv",
+        )
+    vision, vision_flash = None, None
+    if vision_file is not None:
+        vision, tensors = build_vision(vision_file, limits)
+        _check_pair(decoder, vision, language_file, vision_file)
+        vision_flash = choose_flash(vision.tower, mmproj_flash_attn or flash_attn, vision_device, vision_kind)
+        load_weights(vision.tower, tensors, source=vision_file.path.name, device=vision_device, dtype=vision_kind)
+    load_weights(decoder, language_file.tensors, source=language_file.path.name, device=language_device, dtype=kind)
+    return Engine(
+        decoder=decoder,
+        tokenizer=tokenizer,
+        language_file=language_file,
+        vision=vision,
+        device=language_device,
+        vision_device=vision_device,
+        dtype=kind,
+        vision_dtype=vision_kind,
+        flash=flash,
+        vision_flash=vision_flash,
+        cache_types=cache_types,
+        context=context or decoder.spec.context,
+        batch=max(1, min(batch, ubatch)),
+        chat_template=chat_template,
+        jinja=jinja,
+    )
+
+
+def _check_pair(decoder: Decoder, vision: Vision, language_file: GGUFFile, vision_file: GGUFFile) -> None:
+    made, wanted = vision.config.projection, decoder.spec.width
+    if made != wanted:
+        raise UnsupportedModel(
+            f"{vision_file.path.name} makes tokens of {made} values, and {language_file.path.name} takes {wanted}",
+            hint="a projector fits only the language model that it was trained with; take both from one source",
+        )
