@@ -1,4 +1,4 @@
-"""GPT-2's byte pairs, for files of tokenizer model "gpt2" and "gemma4": neighbours go by their place in a list of merges."""
+"""GPT-2's byte pairs, for files of tokenizer model "gpt2" and "gemma4": a list of merges says which go first."""
 
 from __future__ import annotations
 
@@ -58,19 +58,15 @@ class RankedPairs:
             return [token]
         if not self._pre.byte_level:
             return self._vocabulary.byte_tokens(symbol)
-        # Only in a vocabulary without the letters of all bytes: what is known of the symbol is kept, as in llama.cpp.
-        return [
-            self._vocabulary.ids[letter] for letter in symbol if letter.isascii() and letter in self._vocabulary.ids
-        ]
+        # Only in a vocabulary that lacks some bytes: what is known of the symbol is kept, as in llama.cpp.
+        ids = self._vocabulary.ids
+        return [ids[letter] for letter in symbol if letter.isascii() and letter in ids]
 
 
 def _splitter(pre: PreTokenizer) -> pre_tokenizers.PreTokenizer:
-    steps: list[pre_tokenizers.PreTokenizer] = [
-        pre_tokenizers.Split(Regex(regex), "isolated") for regex in pre.patterns
-    ]
-    if pre.byte_level:
-        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
-    return pre_tokenizers.Sequence(steps)
+    cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns]
+    letters = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)] if pre.byte_level else []
+    return pre_tokenizers.Sequence([*cuts, *letters])
 
 
 def _byte_letters() -> list[str]:

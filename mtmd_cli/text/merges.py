@@ -1,7 +1,7 @@
 """Merging neighbours into tokens, the step that SentencePiece's and GPT-2's byte-pair tokenizers share.
 
-Pure Python on purpose: words repeat and are remembered, so it encodes as fast as the `tokenizers` library, whose table of
-merges takes half a second to build for 260,000 tokens and cannot say "the leftmost of equal scores".
+Pure Python on purpose: words repeat and are remembered, so it encodes as fast as the `tokenizers` library, whose table
+of merges takes half a second to build for 260,000 tokens and cannot say "the leftmost of equal scores".
 """
 
 from __future__ import annotations

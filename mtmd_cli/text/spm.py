@@ -1,8 +1,9 @@
-"""SentencePiece's byte pairs, for files of tokenizer model "llama": the neighbours that make the best token go first."""
+"""SentencePiece's byte pairs, for files of tokenizer model "llama": the pair that makes the best token goes first."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 
 from mtmd_cli.text.merges import merge, word_boundary
 from mtmd_cli.text.vocabulary import SPACE, Vocabulary
@@ -15,10 +16,8 @@ class ScoredPairs:
         self._vocabulary = vocabulary
         self._space_prefix = space_prefix
         self._unknown = [] if unknown is None else [unknown]
-        spaced = (text for text in vocabulary.texts if text.find(SPACE, 1) > 0)
-        self._boundary = word_boundary(
-            {text[at - 1] for text in spaced for at in range(1, len(text)) if text[at] == SPACE}
-        )
+        spaced = [text for text in vocabulary.texts if text.find(SPACE, 1) > 0]
+        self._boundary = word_boundary({before for text in spaced for before, at in pairwise(text) if at == SPACE})
         self._word = lru_cache(maxsize=1 << 14)(self._encode_word)
 
     def encode(self, text: str, *, after_special: bool) -> list[int]:
