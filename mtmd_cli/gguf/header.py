@@ -21,6 +21,7 @@ VERSIONS = (2, 3)
 # Far beyond real files (the largest vocabularies make 16 MiB and 1.3 million values); they bound time and memory.
 MAX_HEADER_BYTES = 1 << 26
 MAX_VALUES = 1 << 22
+ITEM_COST = 16  # a key, a tensor or an array in an array takes as long to read as so many numbers
 MAX_NAME_BYTES = (1 << 16) - 1
 MAX_NESTING = 4
 MAX_DIMENSIONS = 4
@@ -101,7 +102,7 @@ class _HeaderReader:
 
     def key_values(self, count: int) -> dict[str, Value]:
         self.place = "number of keys"
-        self.need(count * 13)  # the shortest: an empty key, a type, one byte
+        self.spend(count * ITEM_COST)
         values: dict[str, Value] = {}
         for index in range(count):
             self.place = f"key {index + 1} of {count}"
@@ -121,7 +122,7 @@ class _HeaderReader:
 
     def tensors(self, count: int, alignment: int) -> list[TensorInfo]:
         self.place = "number of tensors"
-        self.need(count * 24)  # the shortest: an empty name, no dimension, type, offset
+        self.spend(count * ITEM_COST)
         entries: list[tuple[str, tuple[int, ...], GGMLType, int]] = []
         names: set[str] = set()
         for index in range(count):
@@ -187,19 +188,15 @@ class _HeaderReader:
         if depth > MAX_NESTING:
             raise self.error(f"arrays are nested deeper than {MAX_NESTING}")
         type, count = self.u32(), self.u64()
-        self.values_left -= count
-        if self.values_left < 0:
-            raise self.error(f"an array of {count} makes more than {MAX_VALUES} values in all")
+        self.spend(count * (ITEM_COST if type == ARRAY else 1))
         if type in SCALARS:
             return self.unpack(SCALARS[type], count)
         if type == STRING:
             return tuple(self.strings(count))
-        self.need(count * 12)
         return tuple(self.value(type, depth) for _ in range(count))
 
     def strings(self, count: int) -> list[str]:
         """The hot loop: vocabularies and merges have hundreds of thousands of entries."""
-        self.need(count * 8)
         data, position, end, length_at = self.data, self.position, self.end, U64.unpack_from
         strings: list[str] = []
         for _ in range(count):
@@ -252,6 +249,12 @@ class _HeaderReader:
         if nbytes > left:
             limit = "in the file" if self.end == len(self.data) else f"of the {MAX_HEADER_BYTES} that a header may have"
             raise self.error(f"{nbytes} bytes expected at byte {self.position}, but {left} are left {limit}")
+
+    def spend(self, values: int) -> None:
+        """Raise when a count is beyond what a whole header may hold, before anything is made of it."""
+        self.values_left -= values
+        if self.values_left < 0:
+            raise self.error(f"{values} values would be more than {MAX_VALUES} in all")
 
     def error(self, found: str, hint: str = DAMAGED) -> GGUFError:
         return GGUFError(f"{self.source}: {self.place}: {found}", hint=hint)

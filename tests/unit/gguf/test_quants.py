@@ -163,3 +163,7 @@ def test_a_tensor_describes_itself_without_its_numbers() -> None:
     packed = PackedTensor("a", (2,), GGMLType.F32, torch.zeros(8, dtype=torch.uint8))
     assert repr(packed) == "PackedTensor(name='a', shape=(2,), type=<GGMLType.F32: 0>)"
     assert packed.nbytes == 8
+
+
+def test_floats_are_the_plain_ones() -> None:
+    assert [type.name for type in GGMLType if type.is_float] == ["F32", "F16", "F64", "BF16"]
