@@ -124,17 +124,16 @@ class Engine:
             raise UsageError("a raw prompt has no place for a system message", hint="write it into the prompt itself")
         sampler = self._sampler(sampling or Sampling(), ignore_eos=ignore_eos)
         stops = StopTexts(template.stops if template is not None else ())
-        return self._answer(text, images, sampler, stops, max_tokens, ignore_eos, alpha, trace)
+        return self._answer(text, images, sampler, stops, max_tokens, alpha, trace)
 
     def _sampler(self, sampling: Sampling, *, ignore_eos: bool) -> Sampler:
-        never = set(self.tokenizer.suppressed)
-        if ignore_eos:
-            never |= self.tokenizer.eog
+        never = set(self.tokenizer.suppressed) | (set(self.tokenizer.eog) if ignore_eos else set())
         return Sampler(
             sampling,
             vocab_size=self.decoder.spec.vocabulary,
+            bias=dict.fromkeys(never, float("-inf")),
             piece=lambda token: self.tokenizer.piece(token, special=True),
-            never=never,
+            encode=self.tokenizer.encode,
         )
 
     @torch.inference_mode()
@@ -145,7 +144,6 @@ class Engine:
         sampler: Sampler,
         stops: StopTexts,
         max_tokens: int,
-        ignore_eos: bool,
         alpha: Alpha,
         trace: Trace | None,
     ) -> Iterator[Event]:
@@ -173,7 +171,7 @@ class Engine:
         while len(tokens) < limit:
             token = sampler.sample(logits)
             tokens.append(token)
-            if token in self.tokenizer.eog and not ignore_eos:
+            if token in self.tokenizer.eog:
                 reason = "stop"
                 break
             piece = stops.push(stream.push(self.tokenizer.piece(token)))

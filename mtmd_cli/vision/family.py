@@ -19,11 +19,14 @@ from mtmd_cli.weights import Fixup
 class VisionFamily:
     """One value in one file.
 
-    name: clip.projector_type in the file. build: the tower on the meta device; it maps pixels (slices, 3, rows,
-    columns) to (slices, tokens, width). slicing: which slices an image becomes. tokens: the columns and rows of tokens that the
-    tower makes of a slice. markers: the text around slices. causal: False where image tokens see each other in both
-    directions. rename: names in the file that are not the code's ('' leaves a tensor aside). fixups: changes to tensors
-    that a file stores in another form.
+    name: clip.projector_type in the file.
+    build: the tower on the meta device; it maps pixels (slices, 3, rows, columns) to (slices, tokens, width).
+    slicing: which slices an image becomes.
+    tokens: the columns and rows of tokens that the tower makes of a slice.
+    markers: the text around slices.
+    causal: False where image tokens see each other in both directions.
+    rename: names in the file that are not the code's; '' leaves a tensor aside.
+    fixups: changes to tensors that a file stores in another form.
     """
 
     name: str
