@@ -184,10 +184,10 @@ LIES_ABOUT_TENSORS = [
     [pytest.param(data, message, id=name) for name, data, message in LIES_ABOUT_KEYS + LIES_ABOUT_TENSORS],
 )
 def test_a_lie_is_named(tmp_path: Path, data: bytes, message: str) -> None:
-    before = time.perf_counter()
+    before = time.process_time()
     with pytest.raises(GGUFError, match=message) as caught:
         open_bytes(tmp_path, data)
-    assert time.perf_counter() - before < 1
+    assert time.process_time() - before < 1
     assert "model.gguf" in caught.value.message
     assert caught.value.hint
 
@@ -216,10 +216,10 @@ def test_a_large_file_of_zeros_cannot_buy_memory(tmp_path: Path, value: bytes) -
     path.write_bytes(pack([key("a", type, value)]))
     with path.open("r+b") as file:
         file.truncate(4 << 30)
-    before, start = _peak_memory(), time.perf_counter()
+    before, start = _peak_memory(), time.process_time()
     with pytest.raises(GGUFError):
         open_gguf(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert _peak_memory() - before < 64 << 20
 
 
