@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from mtmd_cli.image.plan import Filter, Fit, Plan, Resize
 from mtmd_cli.image.size import Size
@@ -32,6 +33,8 @@ def cut(image: Image.Image, plan: Plan) -> list[Tensor]:
         if part.box:
             x, y, size = part.box.x, part.box.y, part.box.size
             picture = picture.crop((x, y, x + size.width, y + size.height))
+        if part.final:
+            picture = resize(picture, part.final)
         slices.append(torch.from_numpy(np.array(picture)))
     return slices
 
@@ -42,16 +45,28 @@ def resize(image: Image.Image, step: Resize) -> Image.Image:
         return image
     if step.fit is Fit.STRETCH:
         return _resample(image, step.size, step.filter)
-    inner = _inner_size(image.size, step)
     canvas = Image.new("RGB", (step.size.width, step.size.height), step.colour)
+    if step.fit is Fit.CORNER:
+        canvas.paste(image)
+        return canvas
+    inner = _inner_size(image.size, step)
     canvas.paste(_resample(image, inner, step.filter), _offset(inner, step))
     return canvas
 
 
 def _resample(image: Image.Image, size: Size, filter: Filter) -> Image.Image:
     """Resample widths, then heights: asked for both at once, Pillow 13 may begin with heights and round differently."""
+    if filter is Filter.SAMPLE:
+        return _sample(image, size)
     resampling = Image.Resampling[filter.name]
     return image.resize((size.width, image.height), resampling).resize((size.width, size.height), resampling)
+
+
+def _sample(image: Image.Image, size: Size) -> Image.Image:
+    """Interpolate to the nearest level; the reference keeps the fraction, at most half a level more."""
+    x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    x = functional.interpolate(x, (size.height, size.width), mode="bilinear", align_corners=False)
+    return Image.fromarray(x[0].round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
 def _inner_size(image: tuple[int, int], step: Resize) -> Size:

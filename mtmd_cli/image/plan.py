@@ -16,11 +16,12 @@ MAX_EDGE_PX = 65536
 
 
 class Filter(Enum):
-    """How pixels are resampled; the names are Pillow's."""
+    """How pixels are resampled; the names are Pillow's, but for SAMPLE: bilinear between four pixels, unsmoothed."""
 
     BILINEAR = "bilinear"
     BICUBIC = "bicubic"
     LANCZOS = "lanczos"
+    SAMPLE = "sample"
 
 
 class Fit(Enum):
@@ -28,11 +29,13 @@ class Fit(Enum):
 
     STRETCH gives up the aspect ratio. The pads keep it, centre the image and fill the rest with a colour: PAD_CEIL
     rounds scaled edges up and offsets down, PAD_NEAREST rounds both to the nearest integer, as PIL.ImageOps.pad does.
+    CORNER does not scale: the image goes to the upper left corner.
     """
 
     STRETCH = "stretch"
     PAD_CEIL = "pad"
     PAD_NEAREST = "pad to nearest"
+    CORNER = "corner"
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,23 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class Slice:
-    """One picture for the encoder: the image after `steps`, of which `box` is taken (None: all of it)."""
+    """One picture for the encoder: the image after `steps`, of which `box` is taken (None: all of it) and made `final`.
+
+    A box may reach over the edge; there the picture is black.
+    """
 
     steps: tuple[Resize, ...]
     box: Box | None = None
     role: Role = Role.WHOLE
     row: int = 0
     column: int = 0
+    final: Resize | None = None
 
     @property
     def size(self) -> Size:
         """What the encoder sees."""
+        if self.final:
+            return self.final.size
         return self.box.size if self.box else self.steps[-1].size
 
 
@@ -116,11 +125,18 @@ def whole(image: Size, *steps: Resize) -> Plan:
 
 
 def tiled(
-    image: Size, overview: Slice, steps: tuple[Resize, ...], grid: Size, tile: Size, *, overview_first: bool = False
+    image: Size,
+    overview: Slice,
+    steps: tuple[Resize, ...],
+    grid: Size,
+    tile: Size,
+    *,
+    final: Resize | None = None,
+    overview_first: bool = False,
 ) -> Plan:
     """A plan with an overview and with the refined image, grid.width * tile.width wide, cut into a grid of tiles."""
     tiles = tuple(
-        Slice(steps, Box(column * tile.width, row * tile.height, tile), Role.TILE, row, column)
+        Slice(steps, Box(column * tile.width, row * tile.height, tile), Role.TILE, row, column, final)
         for row in range(grid.height)
         for column in range(grid.width)
     )

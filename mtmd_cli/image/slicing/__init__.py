@@ -13,6 +13,7 @@ from mtmd_cli.image.slicing.dynamic import DynamicSize, StepDown
 from mtmd_cli.image.slicing.fixed import FixedSize
 from mtmd_cli.image.slicing.idefics3 import Idefics3
 from mtmd_cli.image.slicing.pinpoints import Pinpoints
+from mtmd_cli.image.slicing.step3 import Step3
 from mtmd_cli.image.slicing.tiles import ClosestGrid, Lfm2
 from mtmd_cli.image.slicing.uhd import LlavaUhd
 
@@ -25,6 +26,7 @@ __all__ = [
     "LlavaUhd",
     "Pinpoints",
     "Slicing",
+    "Step3",
     "StepDown",
 ]
 

@@ -34,7 +34,7 @@ def test_an_image_of_the_right_size_is_not_resampled(fit: Fit, filter: Filter) -
     assert resize(image, Resize(Size(12, 9), filter, fit, GREY)) is image
 
 
-@pytest.mark.parametrize("filter", Filter)
+@pytest.mark.parametrize("filter", [Filter.BILINEAR, Filter.BICUBIC, Filter.LANCZOS])
 @pytest.mark.parametrize("size", [Size(30, 100), Size(100, 30), Size(11, 5), Size(400, 301)])
 def test_widths_are_resampled_before_heights_whatever_pillow_prefers(size: Size, filter: Filter) -> None:
     image, resampling = noise(67, 211), Image.Resampling[filter.name]
@@ -75,6 +75,28 @@ def test_each_chain_of_resizes_is_rendered_once(monkeypatch: pytest.MonkeyPatch)
     tiles = tuple(Slice((first, second), Box(x, 0, Size(8, 8)), Role.TILE, 0, x // 8) for x in (0, 8))
     cut(noise(9, 9), Plan(Size(9, 9), (*tiles, Slice((first, second, third), role=Role.OVERVIEW)), Size(2, 1)))
     assert rendered == [Size(32, 32), Size(16, 16), Size(8, 8)]
+
+
+def test_a_corner_keeps_the_pixels_and_fills_right_and_below() -> None:
+    image = noise(4, 2)
+    placed = np.asarray(resize(image, Resize(Size(4, 4), fit=Fit.CORNER, colour=GREY)))
+    assert np.array_equal(placed[:2], np.asarray(image))
+    assert (placed[2:] == 127).all()
+
+
+def test_sampling_looks_at_four_pixels_however_much_it_shrinks() -> None:
+    stripes = Image.fromarray(np.tile(np.array([0, 0, 200, 100], np.uint8), (8, 6))).convert("RGB")  # 24 columns
+    sampled = np.asarray(resize(stripes, Resize(Size(6, 2), Filter.SAMPLE)))
+    assert (sampled == 100).all()  # the mean of columns two and three of every four
+
+
+def test_a_box_over_the_edge_is_black_there_and_made_final_afterwards() -> None:
+    white = Image.new("RGB", (8, 4), "white")
+    final = Resize(Size(16, 16), Filter.SAMPLE)
+    (pixels,) = cut(white, Plan(Size(8, 4), (Slice((), Box(0, 0, Size(8, 8)), final=final),)))
+    assert pixels.shape == (16, 16, 3)
+    assert (pixels[:7] == 255).all()
+    assert (pixels[9:] == 0).all()
 
 
 def test_a_box_is_cut_at_its_place() -> None:

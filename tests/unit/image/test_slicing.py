@@ -18,6 +18,7 @@ from mtmd_cli.image.slicing import (
     LlavaUhd,
     Pinpoints,
     Slicing,
+    Step3,
     StepDown,
 )
 from mtmd_cli.image.slicing.pinpoints import best_fit, sizes_from_pairs, sizes_of_tiles, sizes_up_to
@@ -41,6 +42,7 @@ STRATEGIES: dict[str, Slicing] = {
     "smolvlm, limited": Idefics3(512, longest_edge=2048, max_pixels=10**6),
     "lfm2": Lfm2(16, 2, min_pixels=64 * 32**2, max_pixels=256 * 32**2),
     "deepseekocr": ClosestGrid(1024, 640, 2, 9),
+    "step3vl": Step3(728),
 }
 
 SIZES = [
@@ -65,13 +67,15 @@ def test_the_tiles_cover_every_pixel_once(name: str) -> None:
         covered: Counter[tuple[int, int]] = Counter()
         for tile in plan.tiles:
             assert tile.box is not None
-            assert (tile.box.x, tile.box.y) == (tile.column * tile.size.width, tile.row * tile.size.height)
+            cell = tile.box.size
+            assert (tile.box.x, tile.box.y) == (tile.column * cell.width, tile.row * cell.height)
             assert tile.steps == plan.tiles[0].steps
             covered[tile.row, tile.column] += 1
         assert set(covered.values()) <= {1}
         if plan.tiles:
-            refined, cell = plan.tiles[0].steps[-1].size, plan.tiles[0].size
-            assert refined == Size(cell.width * plan.grid.width, cell.height * plan.grid.height)
+            refined = plan.tiles[0].steps[-1].size if plan.tiles[0].steps else plan.image
+            assert refined.width <= cell.width * plan.grid.width < refined.width + cell.width
+            assert refined.height <= cell.height * plan.grid.height < refined.height + cell.height
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -189,6 +193,11 @@ def test_limits_that_contradict_each_other_are_refused() -> None:
         ("lfm2", Size(1024, 529), Size(2, 1)),  # more than half a row
         ("deepseekocr", Size(640, 640), Size(0, 0)),
         ("deepseekocr", Size(641, 640), Size(2, 2)),
+        ("step3vl", Size(728, 500), Size(0, 0)),  # small and not long
+        ("step3vl", Size(500, 300), Size(2, 1)),  # small and long: windows of 300
+        ("step3vl", Size(1100, 1300), Size(2, 3)),  # 2.18 windows are 2, 2.58 are 3
+        ("step3vl", Size(20, 140), Size(0, 0)),  # thin: a square on black
+        ("step3vl", Size(6048, 100), Size(61, 1)),  # shrunk to 3024x50: 60.48 windows are 61
     ],
 )
 def test_the_grid_is_the_references(name: str, image: Size, grid: Size) -> None:
