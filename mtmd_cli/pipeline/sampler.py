@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mtmd_cli.errors import MtmdError, UsageError
 from mtmd_cli.pipeline.sampling import steps
-from mtmd_cli.pipeline.sampling.repetition import discourage, dry_penalties, find_breakers, penalise
+from mtmd_cli.pipeline.sampling.repetition import Breakers, discourage, dry_penalties, find_breakers, penalise
 from mtmd_cli.pipeline.sampling.settings import SAMPLERS, Sampling, samplers_by_letter
 from mtmd_cli.pipeline.sampling.steps import Candidates, Places
 
@@ -24,9 +24,9 @@ __all__ = ["SAMPLERS", "Sampler", "Sampling", "samplers_by_letter"]
 class Sampler:
     """Choose tokens one after the other; what was chosen bears on what comes next.
 
-    `bias` comes on top of the settings' own: -inf for tokens that the model must not say. `piece` gives a token's
-    bytes, and `encode` a text's tokens; DRY alone needs them, to see where a sequence is broken. The random numbers
-    are the reference's, so that equal logits and an equal `seed` give its tokens.
+    piece: a token's bytes, encode: a text's tokens; DRY alone needs them, to see where a sequence is broken. never:
+    tokens that the model must not say. The random numbers are the reference's: equal logits and an equal `seed` give
+    its tokens.
     Raises UsageError when a bias names a token that is not there.
     """
 
@@ -35,14 +35,14 @@ class Sampler:
         settings: Sampling,
         *,
         vocab_size: int,
-        bias: Mapping[int, float] | None = None,
         piece: Callable[[int], bytes] | None = None,
         encode: Callable[[str], Sequence[int]] | None = None,
+        never: Collection[int] = (),
     ) -> None:
         self.settings = settings
         self.vocab_size = vocab_size
-        self._biased, self._biases = _joined(vocab_size, settings.logit_bias, bias or {})
-        self._breakers = {}
+        self._biased, self._biases = _all_biases(vocab_size, settings.logit_bias, never)
+        self._breakers: Breakers = {}
         if settings.dry_multiplier > 0 and piece is not None:
             self._breakers = find_breakers(settings.dry_sequence_breakers, vocab_size, piece, encode)
         self.reset()
@@ -170,17 +170,13 @@ class Sampler:
         return int(self._xtc_draws.randint(0, 2**32, dtype=np.uint32)) / 2**32
 
 
-def _joined(vocab_size: int, *biases: Mapping[int, float]) -> tuple[Places, NDArray[np.float32]]:
-    """The tokens with a bias, and the sum of their biases."""
-    total: dict[int, float] = {}
-    for token, bias in _pairs(biases):
+def _all_biases(
+    vocab_size: int, given: Mapping[int, float], never: Collection[int]
+) -> tuple[Places, NDArray[np.float32]]:
+    """The tokens with a bias, and their biases."""
+    biases = {**given, **dict.fromkeys(never, -math.inf)}
+    for token in biases:
         if not 0 <= token < vocab_size:
-            raise UsageError(
-                f"there is no token {token} to bias", hint=f"this model's tokens go from 0 to {vocab_size - 1}"
-            )
-        total[token] = total.get(token, 0.0) + bias
-    return np.fromiter(total, dtype=np.intp), np.fromiter(total.values(), dtype=np.float32)
-
-
-def _pairs(biases: Iterable[Mapping[int, float]]) -> Iterable[tuple[int, float]]:
-    return (pair for bias in biases for pair in bias.items())
+            hint = f"this model's tokens go from 0 to {vocab_size - 1}"
+            raise UsageError(f"there is no token {token} to bias", hint=hint)
+    return np.fromiter(biases, dtype=np.intp), np.fromiter(biases.values(), dtype=np.float32)

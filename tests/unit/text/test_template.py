@@ -29,8 +29,8 @@ def render(source: str, *messages: Message, **kwargs: Any) -> str:
         ("{{ [1, 2] | tojson(indent=2) }}", json.dumps([1, 2], indent=2)),
         ("{{ {'b': 1, 'a': 2} | tojson(separators=(',', ':'), sort_keys=true) }}", '{"a":2,"b":1}'),
         (
-            "{% for i in 'abcd' %}{% if i == 'b' %}{% continue %}{% elif i == 'd' %}{% break %}{% endif %}{{ i }}{% endfor %}",
-            "ac",
+            "{% for i in 'abc' %}{% if i == 'a' %}{% continue %}{% endif %}{{ i }}{% break %}{% endfor %}",
+            "b",
         ),
         ("{% set ns = namespace(n=1) %}{% for i in range(3) %}{% set ns.n = ns.n * 2 %}{% endfor %}{{ ns.n }}", "8"),
         ("a\n  {% if true %}\nb\n  {% endif %}\nc", "a\nb\nc"),

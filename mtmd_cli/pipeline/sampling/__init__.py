@@ -1,0 +1,1 @@
+"""The steps from logits to a distribution, each a pure function over candidates."""
