@@ -38,6 +38,12 @@ class Table(nn.Module):
         self.weight = nn.Parameter(torch.empty(rows, width), requires_grad=False)
 
 
+def grid_places(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Row and column of each patch, row by row: (rows · columns, 2)"""
+    row, column = torch.arange(rows, device=device), torch.arange(columns, device=device)
+    return torch.cartesian_prod(row, column)
+
+
 def merge_patches(x: Tensor, merge: int) -> Tensor:
     """Join each merge x merge square of patches into one token, row by row inside the square.
 

@@ -1,7 +1,7 @@
 """Rotary position embedding, with every scaling that files ask for.
 
-Source: ggml's rope (ops.cpp) for the conventions; YaRN: https://arxiv.org/abs/2309.00071; M-RoPE: Qwen2-VL,
-https://arxiv.org/abs/2409.12191.
+Source: ggml's rope (ops.cpp) and clip.cpp (build_rope_2d) for the conventions; YaRN: https://arxiv.org/abs/2309.00071;
+M-RoPE: Qwen2-VL, https://arxiv.org/abs/2409.12191.
 """
 
 from __future__ import annotations
@@ -97,6 +97,41 @@ class Rope:
             else:
                 axes.append(3)
         return axes
+
+
+@dataclass(frozen=True)
+class GridRope:
+    """How a head is turned by the row and the column of its patch.
+
+    The first half of its pairs follows one axis, the second half the other. dims: values of a head. pairs: neighbours
+    turn together; otherwise value i with value i + dims/2. columns_first: the column turns the first half. alternate:
+    the axes share one series of frequencies and take every other of it; otherwise each has the same dims/4. by_axis:
+    halves are those of an axis, value i turns with value i + dims/4.
+    """
+
+    dims: int
+    base: float = 10000.0
+    pairs: bool = False
+    columns_first: bool = False
+    alternate: bool = False
+    by_axis: bool = False
+
+    def table(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin for patches at (row, column). places: (n, 2) -> each (n, dims/2) f32"""
+        series = self.base ** (-torch.arange(0, self.dims, 2, dtype=torch.float64, device="cpu") / self.dims)
+        first, second = series[0::2], series[1::2] if self.alternate else series[0::2]
+        frequencies = torch.stack((first, second)).float().to(places.device)
+        axes = places.flip(1) if self.columns_first else places
+        angles = (axes.float()[:, :, None] * frequencies).flatten(1)
+        return angles.cos(), angles.sin()
+
+    def rotate(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+        """(..., n, dims) -> as x"""
+        cos, sin = table
+        if not self.by_axis:
+            return rotate(x, cos, sin, pairs=self.pairs)
+        halves = rotate(x.unflatten(-1, (2, -1)), cos.unflatten(-1, (2, -1)), sin.unflatten(-1, (2, -1)), pairs=False)
+        return halves.flatten(-2)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, *, pairs: bool) -> Tensor:

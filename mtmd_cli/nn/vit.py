@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from mtmd_cli.nn.attention import Backend, attend
 from mtmd_cli.nn.mlp import MLP
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.nn.patches import PatchEmbedding, Table
-from mtmd_cli.nn.rope import rotate
+from mtmd_cli.nn.patches import PatchEmbedding, Table, grid_places
+from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 
 Tables = tuple[Tensor, Tensor]  # cos and sin for each patch
@@ -22,7 +22,8 @@ Tables = tuple[Tensor, Tensor]  # cos and sin for each patch
 class ViTSpec:
     """The sizes of a vision transformer.
 
-    norm: "layer" or "rms". positions: rows of the learned position table, 0 where positions come by rope.
+    norm: "layer" or "rms". positions: rows of the learned position table, 0 where there is none. rope: turns the heads
+    by the places of their patches.
     """
 
     width: int
@@ -36,7 +37,7 @@ class ViTSpec:
     positions: int = 0
     kv_heads: int | None = None
     head_dim: int | None = None
-    rope_pairs: bool = False
+    rope: GridRope | None = None
     scale: float | None = None
 
 
@@ -63,7 +64,7 @@ class PatchAttention(nn.Module):
         self.heads, self.kv_heads = spec.heads, spec.kv_heads or spec.heads
         self.head_dim = spec.head_dim or spec.width // spec.heads
         self.scale = spec.scale or self.head_dim**-0.5
-        self.pairs = spec.rope_pairs
+        self.rope = spec.rope
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         self._widths = (queries, keys, keys)
         self.attn_qkv = parts.linear("attn_qkv", spec.width, queries + 2 * keys) if parts.has("attn_qkv") else None
@@ -82,8 +83,8 @@ class PatchAttention(nn.Module):
         q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k = k.unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
         v = v.unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
-        if rope is not None:
-            q, k = (rotate(part, *rope, pairs=self.pairs) for part in (q, k))
+        if self.rope is not None and rope is not None:
+            q, k = self.rope.rotate(q, rope), self.rope.rotate(k, rope)
         out = attend(q, k, v, scale=self.scale, backend=self.backend)
         projected: Tensor = self.attn_out(out.transpose(1, 2).flatten(2))
         return projected
@@ -129,7 +130,8 @@ class ViT(nn.Module):
         x = x.flatten(1, 2)
         if self.position_embd is not None:
             x = x + self.position_embd.weight
-        x = self.post_ln(self.run(self.pre_ln(x)))
+        rope = self.spec.rope.table(grid_places(rows, columns, x.device)) if self.spec.rope is not None else None
+        x = self.post_ln(self.run(self.pre_ln(x), rope))
         return x.unflatten(1, (rows, columns))
 
     def run(
