@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mtmd_cli.errors import GGUFError, UnsupportedModel
 from mtmd_cli.gguf import Metadata
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.rope import Rope, Yarn
-from mtmd_cli.nn.spec import DecoderSpec
+from mtmd_cli.nn.spec import DecoderSpec, Gating, Routing
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,31 @@ class Keys:
                 magnitude /= _yarn_magnitude(factor, log_multiplier)
         return Rope(dims, self.float("rope.freq_base", base), pairs, factor, magnitude, yarn)
 
+    def routing(self, *, gating: Gating = Gating.SOFTMAX, normalised: bool = False) -> Routing:
+        """How tokens find their experts; the file's own word on the gating and the shares goes first.
+
+        Raises GGUFError for counts that do not fit together.
+        """
+        found = self.int("expert_gating_func", 0) or gating
+        routing = Routing(
+            experts=self.int("expert_count"),
+            used=self.int("expert_used_count"),
+            gating=_gating(found),
+            groups=max(1, self.int("expert_group_count", 1)),
+            groups_used=max(1, self.int("expert_group_used_count", 1)),
+            normalised=self.metadata.bool(self._full("expert_weights_norm"), normalised),
+            scale=self.float("expert_weights_scale", 1.0) or 1.0,
+        )
+        candidates = routing.experts // routing.groups * routing.groups_used
+        fits = routing.experts % routing.groups == 0 and routing.groups_used <= routing.groups
+        if not fits or not 0 < routing.used <= candidates:
+            raise GGUFError(
+                f"{routing.used} of {routing.experts} experts from {routing.groups_used} of {routing.groups} groups "
+                "cannot be chosen",
+                hint=f"look at {self.architecture}.expert_*; the file may have been converted wrongly",
+            )
+        return routing
+
     @property
     def head_dim(self) -> builtins.int:
         """Width of a query and key head."""
@@ -107,6 +133,14 @@ class Keys:
         """Width of a value head."""
         default = self.int("embedding_length") // max(1, max(self.layers("attention.head_count")))
         return self.int("attention.value_length", default)
+
+
+def _gating(number: int) -> Gating:
+    try:
+        return Gating(number)
+    except ValueError:
+        known = ", ".join(f"{kind.value} ({kind.name.lower()})" for kind in Gating)
+        raise UnsupportedModel(f"expert_gating_func is {number}", hint=f"known: {known}") from None
 
 
 def _yarn_magnitude(factor: float, multiplier: float) -> float:

@@ -14,10 +14,11 @@ from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.linear import Embedding
 from mtmd_cli.nn.mixers import CausalAttention
 from mtmd_cli.nn.mlp import MLP
+from mtmd_cli.nn.moe import MoE
 from mtmd_cli.nn.norm import RMSNorm
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.rope import Rope
-from mtmd_cli.nn.spec import DecoderSpec, Layer
+from mtmd_cli.nn.spec import DecoderSpec, Experts, FeedForward, Layer
 from mtmd_cli.nn.step import Step
 
 
@@ -30,7 +31,7 @@ class Block(nn.Module):
         self._mixer = CausalAttention(spec.mixer, parts, width, eps)
         self.post_attention_norm = parts.rms_norm("post_attention_norm", width, eps)
         self.ffn_norm = parts.rms_norm("ffn_norm", width, eps)
-        self._ffn = MLP(parts, width, spec.ffn.width, spec.ffn.activation)
+        self._ffn = _feed_forward(spec.ffn, parts, width)
         self.post_ffw_norm = parts.rms_norm("post_ffw_norm", width, eps)
 
     def new_cache(self, types: tuple[CacheType, CacheType], device: torch.device) -> LayerCache:
@@ -42,6 +43,12 @@ class Block(nn.Module):
         x = x + self.post_attention_norm(self._mixer(self.attn_norm(x), step, cache))
         out: Tensor = x + self.post_ffw_norm(self._ffn(self.ffn_norm(x)))
         return out
+
+
+def _feed_forward(spec: FeedForward | Experts, parts: Parts, width: int) -> MLP | MoE:
+    if isinstance(spec, Experts):
+        return MoE(spec, parts, width)
+    return MLP(parts, width, spec.width, spec.activation)
 
 
 class Decoder(nn.Module):

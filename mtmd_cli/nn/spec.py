@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 from mtmd_cli.nn.rope import Rope
 
@@ -44,12 +44,53 @@ class FeedForward:
     gated: bool = True
 
 
+class Gating(IntEnum):
+    """From the scores of the experts to the shares of the chosen ones; the numbers are the files'."""
+
+    SOFTMAX = 1
+    SIGMOID = 2
+    SOFTMAX_OF_CHOSEN = 3
+    SQRT_SOFTPLUS = 4
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Which experts a token goes to.
+
+    used: experts for each token. groups, groups_used: only the experts of the best groups are candidates.
+    normalised: the shares of the chosen sum to one. scale: factor of the shares.
+    """
+
+    experts: int
+    used: int
+    gating: Gating = Gating.SOFTMAX
+    groups: int = 1
+    groups_used: int = 1
+    normalised: bool = False
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Many small gated networks, of which each token uses a few; beside them one for all tokens where the file has it.
+
+    width: of one expert; shared_width: of the shared one. weighs_input: the share multiplies what the expert reads,
+    not what it says (Llama 4).
+    """
+
+    width: int
+    activation: Activation
+    routing: Routing
+    shared_width: int = 0
+    weighs_input: bool = False
+
+
 @dataclass(frozen=True)
 class Layer:
     """One block. Norms, biases and q/k norms exist where the file has them."""
 
     mixer: Attention
-    ffn: FeedForward
+    ffn: FeedForward | Experts
 
 
 @dataclass(frozen=True)
