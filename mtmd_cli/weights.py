@@ -5,7 +5,7 @@ Strict both ways: a tensor that the module lacks, or that the file lacks, is an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Protocol, runtime_checkable
@@ -49,7 +49,7 @@ def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: to
     for name, (owner, leaf) in slots.items():
         tensor = tensors[name]
         slot: Tensor = getattr(owner, leaf)
-        if tuple(slot.shape) != tensor.shape:
+        if _trimmed(slot.shape) != _trimmed(tensor.shape):
             raise GGUFError(
                 f"{source}: tensor {name} has shape {_shape(tensor.shape)}, expected {_shape(tuple(slot.shape))}",
                 hint="the file's metadata and tensors disagree; was it converted by a matching converter?",
@@ -57,7 +57,7 @@ def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: to
         if isinstance(owner, Receiver) and owner.receive(leaf, tensor, device, dtype):
             continue
         dense = tensor.dequantise(getattr(owner, "stored_dtype", dtype)).to(device)
-        setattr(owner, leaf, nn.Parameter(dense, requires_grad=False))
+        setattr(owner, leaf, nn.Parameter(dense.view(slot.shape), requires_grad=False))
     for part in module.modules():
         if isinstance(part, Finisher):
             part.on_loaded(device)
@@ -96,6 +96,12 @@ def _check_names(expected: set[str], found: set[str], source: str) -> None:
             f"{source}: {_count(unused, 'tensor')} not used by this family, first {unused[0]}",
             hint=f"the nearest names that it uses: {', '.join(near)}" if near else "is this a newer kind of model?",
         )
+
+
+def _trimmed(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape without leading ones: ggml fills every shape up to four numbers, so converters do not care."""
+    first = next((axis for axis, size in enumerate(shape) if size != 1), len(shape))
+    return tuple(shape[first:])
 
 
 def _count(names: list[str], noun: str) -> str:

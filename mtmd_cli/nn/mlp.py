@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +24,32 @@ def activate(x: Tensor, kind: Activation) -> Tensor:
             return x * (1.702 * x).sigmoid()
         case Activation.RELU2:
             return F.relu(x).square()
+
+
+class Activate(nn.Module):
+    """A nonlinearity as a step of a chain."""
+
+    def __init__(self, kind: Activation) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, elementwise."""
+        return activate(x, self.kind)
+
+
+def chain(steps: Mapping[str, nn.Module], *, below: str = "") -> nn.Sequential:
+    """Modules one after another, each under its name in the file; below: a dotted name that all of them stand under.
+
+    chain({"1": linear, "_": Activate(kind), "3": linear}, below="model.mlp") holds model.mlp.1 and model.mlp.3.
+    """
+    out = nn.Sequential()
+    for name, step in steps.items():
+        out.add_module(name, step)
+    for name in reversed(below.split(".") if below else []):
+        inner, out = out, nn.Sequential()
+        out.add_module(name, inner)
+    return out
 
 
 class MLP(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
@@ -22,8 +22,9 @@ Tables = tuple[Tensor, Tensor]  # cos and sin for each patch
 class ViTSpec:
     """The sizes of a vision transformer.
 
-    norm: "layer" or "rms". positions: rows of the learned position table, 0 where there is none. rope: turns the heads
-    by the places of their patches.
+    norm: "layer" or "rms". positions: patches that have a row in the learned position table, 0 where there is none; a
+    class token of the file has one more. class_first: it stands before the patches, not behind them. rope: turns the
+    heads by the places of their patches.
     """
 
     width: int
@@ -35,6 +36,7 @@ class ViTSpec:
     activation: Activation
     norm: str = "layer"
     positions: int = 0
+    class_first: bool = False
     kv_heads: int | None = None
     head_dim: int | None = None
     rope: GridRope | None = None
@@ -118,21 +120,48 @@ class ViT(nn.Module):
         self.spec = spec
         norm = parts.rms_norm if spec.norm == "rms" else parts.layer_norm
         self.patch_embd = PatchEmbedding(parts, "patch_embd", spec.patch, spec.width)
-        self.position_embd = Table(spec.positions, spec.width) if spec.positions else None
+        has_class = parts.has("class_embd")
+        self.class_embd = nn.Parameter(torch.empty(spec.width), requires_grad=False) if has_class else None
+        self.position_embd = Table(spec.positions + has_class, spec.width) if spec.positions else None
         self.pre_ln = norm("pre_ln", spec.width, spec.eps)
         self.blk = nn.ModuleList(ViTBlock(spec, parts.at(f"blk.{index}")) for index in range(spec.blocks))
         self.post_ln = norm("post_ln", spec.width, spec.eps)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(slices, 3, rows, columns) in pixels -> (slices, rows, columns, width) in patches"""
-        x = self.patch_embd(pixels)
-        rows, columns = x.shape[1:3]
-        x = x.flatten(1, 2)
+        """(slices, 3, rows, columns) in pixels -> (slices, rows, columns, width) in patches, no class token"""
+        rows, columns = pixels.shape[2] // self.spec.patch, pixels.shape[3] // self.spec.patch
+        rope = self.spec.rope.table(grid_places(rows, columns, pixels.device)) if self.spec.rope is not None else None
+        x = self.post_ln(self.run(self.embed(pixels), rope))
+        if self.class_embd is not None:
+            x = x[:, 1:] if self.spec.class_first else x[:, :-1]
+        return x.unflatten(1, (rows, columns))
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """What the first block sees: (slices, patches, width), with the class token one token more"""
+        x = self.patch_embd(pixels).flatten(1, 2)
+        if self.class_embd is not None:
+            token = self.class_embd.expand(len(x), 1, -1)
+            x = torch.cat((token, x) if self.spec.class_first else (x, token), dim=1)
         if self.position_embd is not None:
             x = x + self.position_embd.weight
-        rope = self.spec.rope.table(grid_places(rows, columns, x.device)) if self.spec.rope is not None else None
-        x = self.post_ln(self.run(self.pre_ln(x), rope))
-        return x.unflatten(1, (rows, columns))
+        embedded: Tensor = self.pre_ln(x)
+        return embedded
+
+    def features(self, pixels: Tensor, layers: Collection[int]) -> Tensor:
+        """The stream as it was after some numbers of blocks (0: before the first), side by side in ascending order.
+
+        (slices, 3, rows, columns) in pixels -> (slices, patches and class token, len(layers) · width). The output of
+        the last block goes through post_ln.
+        """
+        x = self.embed(pixels)
+        kept = [x] if 0 in layers else []
+
+        def keep(block: int, out: Tensor) -> None:
+            if block + 1 in layers and block + 1 < self.spec.blocks:
+                kept.append(out)
+
+        x = self.post_ln(self.run(x, on_block=keep))
+        return torch.cat([*kept, x] if self.spec.blocks in layers else kept, dim=-1)
 
     def run(
         self, x: Tensor, rope: Tables | None = None, on_block: Callable[[int, Tensor], None] | None = None

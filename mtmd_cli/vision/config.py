@@ -62,7 +62,7 @@ class VisionConfig:
             blocks=size("block_count"),
             heads=size("attention.head_count"),
             eps=metadata.float("clip.vision.attention.layer_norm_epsilon"),
-            projection=size("projection_dim"),
+            projection=metadata.int("clip.vision.projection_dim", 0),
             mean=_three(metadata, "clip.vision.image_mean"),
             std=_three(metadata, "clip.vision.image_std"),
             activation=_activation(metadata),

@@ -26,7 +26,9 @@ class VisionFamily:
     markers: the text around slices.
     causal: False where image tokens see each other in both directions.
     rename: names in the file that are not the code's; '' leaves a tensor aside.
+    spare: how the names of tensors begin that this family leaves aside in a file with this metadata.
     fixups: changes to tensors that a file stores in another form.
+    projection: tensors of which the first that the file has tells the width of a token, where metadata does not.
     """
 
     name: str
@@ -36,4 +38,6 @@ class VisionFamily:
     markers: Markers = field(default_factory=Markers)
     causal: bool = True
     rename: Mapping[str, str] = field(default_factory=dict)
+    spare: Callable[[VisionConfig], tuple[str, ...]] = lambda config: ()
     fixups: tuple[Fixup, ...] = ()
+    projection: tuple[str, ...] = ()

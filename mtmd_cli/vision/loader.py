@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -53,9 +53,14 @@ def build_vision(file: GGUFFile, limits: TokenLimits) -> tuple[Vision, dict[str,
     """The tower on the meta device, and the file's tensors under the names that it wants."""
     family = vision_family(file)
     config = VisionConfig.from_metadata(file.metadata, limits)
-    tensors = renamed(file.tensors, family.rename)
+    spare = family.spare(config)
+    tensors = {name: t for name, t in renamed(file.tensors, family.rename).items() if not name.startswith(spare)}
     for fixup in family.fixups:
         fixup(tensors)
+    for name in family.projection:
+        if name in tensors:
+            config = replace(config, projection=tensors[name].shape[0])
+            break
     with torch.device("meta"):
         tower = family.build(config, Parts(tensors))
     return Vision(family, config, family.slicing(config), tower), tensors
