@@ -27,16 +27,19 @@ class Mask:
 
     causal: a query sees no key after its own.
     window: a query sees only the keys less than `window` before its own (and its own).
+    chunk: a query sees no key before its own stretch of `chunk` keys.
     """
 
     first: int
     causal: bool = True
     window: int | None = None
+    chunk: int | None = None
 
     def rows(self, start: int, stop: int, keys: int, device: torch.device) -> Tensor | None:
         """Visible (True) keys of the query rows start..stop: (stop - start, keys); None where all are visible."""
         hides_future = self.causal and self.first + start < keys - 1
-        hides_past = self.window is not None and self.first + stop - 1 - self.window >= 0
+        last = self.first + stop - 1
+        hides_past = any(reach is not None and last >= reach for reach in (self.window, self.chunk))
         if not hides_future and not hides_past:
             return None
         query = torch.arange(self.first + start, self.first + stop, device=device)[:, None]
@@ -44,6 +47,8 @@ class Mask:
         visible = key <= query if self.causal else torch.ones(1, 1, dtype=torch.bool, device=device)
         if self.window is not None:
             visible = visible & (query - key < self.window)
+        if self.chunk is not None:
+            visible = visible & (key >= query - query % self.chunk)
         return visible.expand(stop - start, keys)
 
 
@@ -120,7 +125,7 @@ def _attend_sdpa(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: 
     queries, keys = query.shape[2], key.shape[2]
     visible = mask.rows(0, queries, keys, query.device) if mask is not None else None
     # The kernels' own causal flag needs no mask in memory; it aligns the first query with the first key.
-    causal = mask is not None and mask.causal and mask.first == 0 and queries == keys and mask.window is None
+    causal = mask is not None and mask.causal and mask.first == 0 and queries == keys and mask.window is mask.chunk is None
     width = value.shape[-1]
     pad = -query.shape[-1] % 8
     if pad and query.device.type == "cuda":

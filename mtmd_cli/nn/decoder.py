@@ -95,7 +95,7 @@ class Decoder(nn.Module):
         causal=False: the n tokens (an image) see each other in both directions.
         """
         tables = {rope: rope.table(positions, frequencies) for rope, frequencies in self._ropes.items()}
-        step = Step(cache.length, causal, tables)
+        step = Step(cache.length, causal, positions, tables)
         x = x.to(self.dtype)
         for block, memory in zip(self._blocks, cache.layers, strict=True):
             x = block(x, step, memory)

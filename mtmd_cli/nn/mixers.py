@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mtmd_cli.nn.attention import Backend, Mask, attend
 from mtmd_cli.nn.cache import KVCache
@@ -21,6 +22,7 @@ class CausalAttention(nn.Module):
         super().__init__()
         self.spec = spec
         self.backend = Backend.EAGER
+        self.eps = eps
         self.head_dim = spec.head_dim
         queries, keys = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
         values = spec.kv_heads * spec.value_dim
@@ -52,8 +54,12 @@ class CausalAttention(nn.Module):
             cos, sin = step.ropes[spec.rope]
             q = rotate(q, cos, sin, pairs=spec.rope.pairs)
             k = rotate(k, cos, sin, pairs=spec.rope.pairs)
+        if spec.unit_heads:
+            q, k = F.rms_norm(q, q.shape[-1:], eps=self.eps), F.rms_norm(k, k.shape[-1:], eps=self.eps)
+        if spec.temperature is not None:
+            q = (q * spec.temperature.factors(step.positions)).to(q.dtype)
         k, v = cache.extend(step.first, k, v)
-        mask = Mask(step.first, step.causal, spec.window)
+        mask = Mask(step.first, step.causal, spec.window, spec.chunk)
         out = attend(q[None], k[None], v[None], scale=spec.scale, mask=mask, backend=self.backend)
         projected: Tensor = self.attn_output(out[0].transpose(0, 1).flatten(1))
         return projected

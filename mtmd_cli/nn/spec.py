@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+import torch
+from torch import Tensor
+
 from mtmd_cli.nn.rope import Rope
 
 
@@ -19,11 +22,26 @@ class Activation(Enum):
 
 
 @dataclass(frozen=True)
+class Temperature:
+    """Sharper scores far into the context: queries times 1 + scale · ln(1 + ⌊(position + offset) / length⌋)."""
+
+    scale: float
+    length: int
+    offset: float = 0.0
+
+    def factors(self, positions: Tensor) -> Tensor:
+        """(n,), or (n, 4) where the first is time -> (n, 1) f32"""
+        time = positions if positions.dim() == 1 else positions[:, 0]
+        return (1 + self.scale * torch.log1p(torch.floor((time.float() + self.offset) / self.length)))[:, None]
+
+
+@dataclass(frozen=True)
 class Attention:
     """A token mixer: softmax attention over the cache.
 
-    window: sliding-window attention over that many positions; None sees everything.
-    rope: None leaves positions out. scale: factor of the scores.
+    window: sliding-window attention over that many positions; None sees everything. chunk: only the keys of the
+    query's own stretch of that many positions are seen. rope: None leaves positions out. scale: factor of the scores.
+    unit_heads: queries and keys are divided by their root mean square after the rope.
     """
 
     heads: int
@@ -33,6 +51,9 @@ class Attention:
     scale: float
     rope: Rope | None
     window: int | None = None
+    chunk: int | None = None
+    unit_heads: bool = False
+    temperature: Temperature | None = None
 
 
 @dataclass(frozen=True)
