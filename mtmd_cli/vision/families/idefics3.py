@@ -1,6 +1,6 @@
 """Idefics 3 and SmolVLM: square tiles and an overview, SigLIP, squares of patches joined into a token.
 
-    <fake_token_around_image><row_1_col_1> (tile) … newline after each row …
+    <fake_token_around_image><row_1_col_1> (tile) … newline between rows …
     blank line <fake_token_around_image><global-img> (overview) <fake_token_around_image>
 
 Source: tools/mtmd/models/siglip.cpp and mtmd.cpp; Idefics3Connector, transformers 4.57.
@@ -60,6 +60,7 @@ IDEFICS3 = VisionFamily(
     markers=Markers(
         tile_begin="<fake_token_around_image><row_{row}_col_{column}>",
         row_end="\n",
+        row_end_last=False,
         overview_begin=("\n\n", "<fake_token_around_image>", "<global-img>"),
         overview_end="<fake_token_around_image>",
     ),
