@@ -131,7 +131,7 @@ class Engine:
         return Sampler(
             sampling,
             vocab_size=self.decoder.spec.vocabulary,
-            bias=dict.fromkeys(never, float("-inf")),
+            never=never,
             piece=lambda token: self.tokenizer.piece(token, special=True),
             encode=self.tokenizer.encode,
         )
