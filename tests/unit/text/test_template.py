@@ -42,6 +42,7 @@ def render(source: str, *messages: Message, **kwargs: Any) -> str:
         ("{{ 'x|y'.split('|')[-1].strip() }}", "y"),
         ("{% macro twice(t) %}{{ t }}{{ t }}{% endmacro %}{{ twice('ab') }}", "abab"),
         ("{{ messages | map(attribute='role') | list | first }}{{ messages[::-1] | length }}", "user1"),
+        ("{{ messages | map(attribute='role') }}", "['user']"),  # nothing is lazy
         ("{{ enable_thinking }}{{ add_generation_prompt }}", "TrueTrue"),
     ],
 )

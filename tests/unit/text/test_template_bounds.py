@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from collections.abc import Mapping
+from types import CodeType
+from typing import Any
 
 import pytest
 
 from mtmd_cli.errors import UnsupportedModel
+from mtmd_cli.text.sandbox import Meter, run_template
 from mtmd_cli.text.template import ChatTemplate, Message
 
 USER: list[Message] = [{"role": "user", "content": "hello"}]
@@ -44,8 +48,8 @@ HOSTILE = {
     "views of itself": grow("{'a': 1}", "{% set ns.v = {'a': [ns.v.items(), ns.v.items()]} %}"),
     "deep comparison": grow("[]", "{% set ns.v = [ns.v, ns.v] %}", "{{ ns.v == [[]] }}"),
     # one expression, much text
-    "str * int": "{{ 'a' * 10 ** 10 }}",
-    "list * int": "{{ ([1] * 10 ** 10) | length }}",
+    "str * int": "{{ 'a' * 10 ** 9 }}",
+    "list * int": "{{ ([1] * 10 ** 8) | length }}",
     "center": "{{ 'a' | center(10 ** 9) }}",
     "ljust": "{{ 'a'.ljust(10 ** 9) }}",
     "format": "{{ '{:>999999999}'.format('a') }}",
@@ -85,7 +89,7 @@ def test_hostile_template_ends_with_an_error(source: str, monkeypatch: pytest.Mo
     assert threading.active_count() == threads
 
 
-@pytest.mark.parametrize("name", ["~", "a list of itself twice", "| join", "slices", "list * int"])
+@pytest.mark.parametrize("name", ["~", "a list of itself twice", "| join", "slices", "str * int", "list * int"])
 def test_hostile_template_takes_little_memory(name: str) -> None:
     tracemalloc.start()
     with pytest.raises(UnsupportedModel):
@@ -93,6 +97,19 @@ def test_hostile_template_takes_little_memory(name: str) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200 << 20
+
+
+def test_costly_template_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+
+    def run_and_count(code: CodeType, meter: Meter, values: Mapping[str, Any]) -> str:
+        runs.append(code)
+        return run_template(code, meter, values)
+
+    monkeypatch.setattr("mtmd_cli.text.template.run_template", run_and_count)
+    with pytest.raises(UnsupportedModel, match="it builds too much text"):
+        ChatTemplate(HOSTILE["~"]).render(USER)
+    assert len(runs) == 1
 
 
 def test_long_prompt_is_no_attack() -> None:
