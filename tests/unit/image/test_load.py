@@ -169,6 +169,12 @@ def test_a_png_cut_off_anywhere_is_an_error(length: int) -> None:
         load_image(PNG[:length])
 
 
+def test_colours_without_a_way_to_rgb_are_named() -> None:
+    with pytest.raises(ImageError, match="'LAB'") as caught:
+        load_image(encoded(Image.new("LAB", (2, 2)), "TIFF"))
+    assert caught.value.hint
+
+
 def test_the_limit_on_pixels_counts_the_last_one() -> None:
     data = encoded(Image.new("RGB", (10, 10)))
     assert load_image(data, max_pixels=100).size == (10, 10)
