@@ -133,7 +133,7 @@ class Engine:
             vocab_size=self.decoder.spec.vocabulary,
             never=never,
             piece=lambda token: self.tokenizer.piece(token, special=True),
-            encode=self.tokenizer.encode,
+            encode=lambda text: self.tokenizer.encode(text, parse_special=False),
         )
 
     @torch.inference_mode()
@@ -161,8 +161,6 @@ class Engine:
             yield Progress("reading", index + 1, len(chunks))
         assert hidden is not None, "a prompt has at least one token"
         position = chunks[-1].pos_end
-        for token in (token for chunk in chunks if isinstance(chunk, TextChunk) for token in chunk.tokens):
-            sampler.accept(token)
 
         limit = max_tokens if max_tokens >= 0 else self.context
         stream, tokens, shown = TextStream(), list[int](), list[str]()
@@ -340,8 +338,8 @@ def load(
     language_file = open_gguf(model)
     vision_file = open_gguf(mmproj) if mmproj is not None else None
     # All that can be refused is refused before the first weight is read.
-    tokenizer = Tokenizer.from_metadata(language_file.metadata)
     decoder = build_decoder(language_file, kind)
+    tokenizer = Tokenizer.from_metadata(language_file.metadata)
     flash = choose_flash(decoder, flash_attn, language_device, kind)
     if cache_types[1].quantized and not flash.enabled:
         raise UsageError(
