@@ -49,7 +49,7 @@ def load_image(source: str | Path | bytes, *, alpha: Alpha = "drop", max_pixels:
         orientation = _orientation(image)
         try:
             image = _to_rgb(image, alpha)
-        except ValueError as error:
+        except Exception as error:  # rare modes need parts that a build of Pillow may lack
             raise ImageError(
                 f"{name}: pixels of kind {image.mode!r} cannot be shown as RGB", hint="save it as an RGB image"
             ) from error

@@ -169,9 +169,16 @@ def test_a_png_cut_off_anywhere_is_an_error(length: int) -> None:
         load_image(PNG[:length])
 
 
-def test_colours_without_a_way_to_rgb_are_named() -> None:
+def test_colours_without_a_way_to_rgb_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("LAB", (2, 2)), "TIFF")
+    assert pixel(data) == (0, 0, 0)
+
+    def without_colour_management(self: Image.Image, mode: str) -> None:
+        raise ImportError("The _imagingcms C module is not installed")
+
+    monkeypatch.setattr(Image.Image, "convert", without_colour_management)
     with pytest.raises(ImageError, match="'LAB'") as caught:
-        load_image(encoded(Image.new("LAB", (2, 2)), "TIFF"))
+        load_image(data)
     assert caught.value.hint
 
 
