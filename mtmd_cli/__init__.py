@@ -25,8 +25,9 @@ from mtmd_cli.errors import (
 )
 
 if TYPE_CHECKING:
-    from mtmd_cli.pipeline.engine import Engine, load
+    from mtmd_cli.pipeline.engine import Engine
     from mtmd_cli.pipeline.events import Event, Finished, Progress, TextPiece
+    from mtmd_cli.pipeline.load import load
     from mtmd_cli.pipeline.sampler import Sampling
     from mtmd_cli.pipeline.trace import Trace
 
@@ -60,7 +61,7 @@ _LAZY = {
     "Sampling": "mtmd_cli.pipeline.sampler",
     "TextPiece": "mtmd_cli.pipeline.events",
     "Trace": "mtmd_cli.pipeline.trace",
-    "load": "mtmd_cli.pipeline.engine",
+    "load": "mtmd_cli.pipeline.load",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,18 +9,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mtmd_cli.errors import ContextFull, UnsupportedModel, UsageError
-from mtmd_cli.gguf import GGUFFile, open_gguf
+from mtmd_cli.errors import ContextFull, UsageError
+from mtmd_cli.gguf import GGUFFile
 from mtmd_cli.image.load import Alpha, load_image
-from mtmd_cli.language.loader import build_decoder
 from mtmd_cli.nn.cache import Cache
 from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.decoder import Decoder
 from mtmd_cli.pipeline.chunks import Chunk, ImageChunk, TextChunk, build_chunks, place_markers
+from mtmd_cli.pipeline.clock import Clock
 from mtmd_cli.pipeline.encoder import Picture, cut_picture, encode
-from mtmd_cli.pipeline.events import Event, Finished, Progress, Reason, TextPiece, Timings
-from mtmd_cli.pipeline.flash import FlashChoice, choose_flash
-from mtmd_cli.pipeline.placement import choose_device, choose_dtype
+from mtmd_cli.pipeline.events import Event, Finished, Progress, Reason, TextPiece
+from mtmd_cli.pipeline.flash import FlashChoice
 from mtmd_cli.pipeline.positions import image_positions, text_positions
 from mtmd_cli.pipeline.sampler import Sampler, Sampling
 from mtmd_cli.pipeline.trace import Trace
@@ -29,9 +27,7 @@ from mtmd_cli.text.stops import StopTexts
 from mtmd_cli.text.stream import TextStream
 from mtmd_cli.text.template import ChatTemplate, Message
 from mtmd_cli.text.tokenizer import Tokenizer
-from mtmd_cli.vision.config import TokenLimits
-from mtmd_cli.vision.loader import Vision, build_vision
-from mtmd_cli.weights import load_weights
+from mtmd_cli.vision.loader import Vision
 
 ImageSource = str | Path | bytes | Image.Image
 
@@ -147,7 +143,7 @@ class Engine:
         alpha: Alpha,
         trace: Trace | None,
     ) -> Iterator[Event]:
-        clock = _Clock(self.device)
+        clock = Clock(self.device)
         with clock.stage("preprocess"):
             pictures = [self._picture(source, alpha) for source in images]
             plans = [picture.plan for picture in pictures]
@@ -182,6 +178,8 @@ class Engine:
             if cache.length >= self.context:
                 reason = "context"
                 break
+            if len(tokens) == limit:
+                break
             with clock.stage("decode"):
                 hidden = self._decode([token], position, cache)
                 logits = self._logits(hidden, trace)
@@ -215,7 +213,7 @@ class Engine:
         chunk: Chunk,
         pictures: Sequence[Picture],
         cache: Cache,
-        clock: _Clock,
+        clock: Clock,
         trace: Trace | None,
     ) -> Tensor:
         """Put one chunk into the cache; the hidden state of its last token, (1, width)."""
@@ -256,126 +254,3 @@ class Engine:
         if trace is not None:
             trace.add_logits(logits)
         return logits
-
-
-class _Clock:
-    """Adds up the milliseconds of each stage."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._spent: dict[str, float] = {}
-        self._started = 0.0
-        self._stage = ""
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-
-    def stage(self, name: str) -> _Clock:
-        """`with clock.stage("encode"):` counts the block."""
-        self._stage = name
-        return self
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize(self._device)
-        self._spent[self._stage] = self._spent.get(self._stage, 0.0) + (time.perf_counter() - self._started) * 1000
-
-    def timings(self, cached: int, generated: int) -> Timings:
-        """cached: tokens in the cache at the end; generated: those of the answer, of which the last was not read."""
-        prefill, decode = self._spent.get("prefill", 0.0), self._spent.get("decode", 0.0)
-        read = max(0, generated - 1)
-        on_cuda = self._device.type == "cuda"
-        return Timings(
-            preprocess_ms=self._spent.get("preprocess", 0.0),
-            encode_ms=self._spent.get("encode", 0.0),
-            prefill_ms=prefill,
-            prefill_tokens_per_s=(cached - read) / prefill * 1000 if prefill else 0.0,
-            decode_tokens_per_s=read / decode * 1000 if decode else 0.0,
-            peak_device_mib=torch.cuda.max_memory_allocated(self._device) / 2**20 if on_cuda else None,
-        )
-
-
-def load(
-    model: str | Path,
-    mmproj: str | Path | None = None,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    flash_attn: str = "auto",
-    mmproj_flash_attn: str | None = None,
-    context: int = 0,
-    batch: int = 2048,
-    ubatch: int = 512,
-    threads: int | None = None,
-    cache_type_k: str = "f16",
-    cache_type_v: str = "f16",
-    mmproj_offload: bool = True,
-    mmproj_device: str | None = None,
-    image_min_tokens: int | None = None,
-    image_max_tokens: int | None = None,
-    chat_template: str | None = None,
-    jinja: bool = True,
-) -> Engine:
-    """Load a language model, and a vision projector for it, from GGUF files.
-
-    device: "auto", "cpu", "cuda", "cuda:1", "mps" …; dtype: "auto", "f32", "bf16", "f16"; flash_attn: "auto", "on",
-    "off", for the tower alone in mmproj_flash_attn; context: tokens, 0 for as many as the model was trained for;
-    batch, ubatch: how many tokens of a prompt are read at once (the smaller counts); cache_type_k, cache_type_v: how
-    keys and values are stored; mmproj_offload: False keeps the tower on the CPU; image_min_tokens, image_max_tokens:
-    bounds where images have no fixed size; chat_template: a name or a Jinja source in place of the file's own.
-    Raises MtmdError: UsageError, FileError or UnsupportedModel.
-    """
-    language_device = choose_device(device)
-    vision_device = choose_device(mmproj_device or device) if mmproj_offload else torch.device("cpu")
-    kind, vision_kind = choose_dtype(dtype, language_device), choose_dtype(dtype, vision_device)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    cache_types = (CacheType(cache_type_k), CacheType(cache_type_v))
-    limits = TokenLimits(image_min_tokens, image_max_tokens)
-
-    language_file = open_gguf(model)
-    vision_file = open_gguf(mmproj) if mmproj is not None else None
-    # All that can be refused is refused before the first weight is read.
-    decoder = build_decoder(language_file, kind)
-    tokenizer = Tokenizer.from_metadata(language_file.metadata)
-    flash = choose_flash(decoder, flash_attn, language_device, kind)
-    if cache_types[1].quantized and not flash.enabled:
-        raise UsageError(
-            f"a cache of type {cache_type_v} for values needs flash attention, which is off: {flash.reason}",
-            hint="use --flash-attn on, or a float type with -ctv",
-        )
-    vision, vision_flash = None, None
-    if vision_file is not None:
-        vision, tensors = build_vision(vision_file, limits)
-        _check_pair(decoder, vision, language_file, vision_file)
-        vision_flash = choose_flash(vision.tower, mmproj_flash_attn or flash_attn, vision_device, vision_kind)
-        load_weights(vision.tower, tensors, source=vision_file.path.name, device=vision_device, dtype=vision_kind)
-    load_weights(decoder, language_file.tensors, source=language_file.path.name, device=language_device, dtype=kind)
-    return Engine(
-        decoder=decoder,
-        tokenizer=tokenizer,
-        language_file=language_file,
-        vision=vision,
-        device=language_device,
-        vision_device=vision_device,
-        dtype=kind,
-        vision_dtype=vision_kind,
-        flash=flash,
-        vision_flash=vision_flash,
-        cache_types=cache_types,
-        context=context or decoder.spec.context,
-        batch=max(1, min(batch, ubatch)),
-        chat_template=chat_template,
-        jinja=jinja,
-    )
-
-
-def _check_pair(decoder: Decoder, vision: Vision, language_file: GGUFFile, vision_file: GGUFFile) -> None:
-    made, wanted = vision.config.projection, decoder.spec.width
-    if made != wanted:
-        raise UnsupportedModel(
-            f"{vision_file.path.name} makes tokens of {made} values, and {language_file.path.name} takes {wanted}",
-            hint="a projector fits only the language model that it was trained with; take both from one source",
-        )

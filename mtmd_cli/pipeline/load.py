@@ -1,0 +1,104 @@
+"""From two files and the user's wishes to an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from mtmd_cli.errors import UnsupportedModel, UsageError
+from mtmd_cli.gguf import GGUFFile, open_gguf
+from mtmd_cli.language.loader import build_decoder
+from mtmd_cli.nn.cache_types import CacheType
+from mtmd_cli.nn.decoder import Decoder
+from mtmd_cli.pipeline.engine import Engine
+from mtmd_cli.pipeline.flash import choose_flash
+from mtmd_cli.pipeline.placement import choose_device, choose_dtype
+from mtmd_cli.text.tokenizer import Tokenizer
+from mtmd_cli.vision.config import TokenLimits
+from mtmd_cli.vision.loader import Vision, build_vision
+from mtmd_cli.weights import load_weights
+
+
+def load(
+    model: str | Path,
+    mmproj: str | Path | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    flash_attn: str = "auto",
+    mmproj_flash_attn: str | None = None,
+    context: int = 0,
+    batch: int = 2048,
+    ubatch: int = 512,
+    threads: int | None = None,
+    cache_type_k: str = "f16",
+    cache_type_v: str = "f16",
+    mmproj_offload: bool = True,
+    mmproj_device: str | None = None,
+    image_min_tokens: int | None = None,
+    image_max_tokens: int | None = None,
+    chat_template: str | None = None,
+    jinja: bool = True,
+) -> Engine:
+    """Load a language model, and a vision projector for it, from GGUF files.
+
+    device: "auto", "cpu", "cuda", "cuda:1", "mps" …; dtype: "auto", "f32", "bf16", "f16"; flash_attn: "auto", "on",
+    "off", for the tower alone in mmproj_flash_attn; context: tokens, 0 for as many as the model was trained for;
+    batch, ubatch: how many tokens of a prompt are read at once (the smaller counts); cache_type_k, cache_type_v: how
+    keys and values are stored; mmproj_offload: False keeps the tower on the CPU; image_min_tokens, image_max_tokens:
+    bounds where images have no fixed size; chat_template: a name or a Jinja source in place of the file's own.
+    Raises MtmdError: UsageError, FileError or UnsupportedModel.
+    """
+    language_device = choose_device(device)
+    vision_device = choose_device(mmproj_device or device) if mmproj_offload else torch.device("cpu")
+    kind, vision_kind = choose_dtype(dtype, language_device), choose_dtype(dtype, vision_device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    cache_types = (CacheType(cache_type_k), CacheType(cache_type_v))
+    limits = TokenLimits(image_min_tokens, image_max_tokens)
+
+    language_file = open_gguf(model)
+    vision_file = open_gguf(mmproj) if mmproj is not None else None
+    # All that can be refused is refused before the first weight is read.
+    decoder = build_decoder(language_file, kind)
+    tokenizer = Tokenizer.from_metadata(language_file.metadata)
+    flash = choose_flash(decoder, flash_attn, language_device, kind)
+    if cache_types[1].quantized and not flash.enabled:
+        raise UsageError(
+            f"a cache of type {cache_type_v} for values needs flash attention, which is off: {flash.reason}",
+            hint="use --flash-attn on, or a float type with -ctv",
+        )
+    vision, vision_flash = None, None
+    if vision_file is not None:
+        vision, tensors = build_vision(vision_file, limits)
+        _check_pair(decoder, vision, language_file, vision_file)
+        vision_flash = choose_flash(vision.tower, mmproj_flash_attn or flash_attn, vision_device, vision_kind)
+        load_weights(vision.tower, tensors, source=vision_file.path.name, device=vision_device, dtype=vision_kind)
+    load_weights(decoder, language_file.tensors, source=language_file.path.name, device=language_device, dtype=kind)
+    return Engine(
+        decoder=decoder,
+        tokenizer=tokenizer,
+        language_file=language_file,
+        vision=vision,
+        device=language_device,
+        vision_device=vision_device,
+        dtype=kind,
+        vision_dtype=vision_kind,
+        flash=flash,
+        vision_flash=vision_flash,
+        cache_types=cache_types,
+        context=context or decoder.spec.context,
+        batch=max(1, min(batch, ubatch)),
+        chat_template=chat_template,
+        jinja=jinja,
+    )
+
+
+def _check_pair(decoder: Decoder, vision: Vision, language_file: GGUFFile, vision_file: GGUFFile) -> None:
+    made, wanted = vision.config.projection, decoder.spec.width
+    if made != wanted:
+        raise UnsupportedModel(
+            f"{vision_file.path.name} makes tokens of {made} values, and {language_file.path.name} takes {wanted}",
+            hint="a projector fits only the language model that it was trained with; take both from one source",
+        )
