@@ -23,8 +23,9 @@ class ViTSpec:
     """The sizes of a vision transformer.
 
     norm: "layer" or "rms". positions: patches that have a row in the learned position table, 0 where there is none; a
-    class token of the file has one more. class_first: it stands before the patches, not behind them. rope: turns the
-    heads by the places of their patches.
+    class token of the file has one more. class_first: it stands before the patches, not behind them. joint_qk_norm: a
+    norm of queries or keys sees all heads at once, not each for itself. rope: turns the heads by the places of their
+    patches.
     """
 
     width: int
@@ -37,6 +38,7 @@ class ViTSpec:
     norm: str = "layer"
     positions: int = 0
     class_first: bool = False
+    joint_qk_norm: bool = False
     kv_heads: int | None = None
     head_dim: int | None = None
     rope: GridRope | None = None
@@ -74,6 +76,10 @@ class PatchAttention(nn.Module):
             self.attn_q = parts.linear("attn_q", spec.width, queries)
             self.attn_k = parts.linear("attn_k", spec.width, keys)
             self.attn_v = parts.linear("attn_v", spec.width, keys)
+        norm = parts.rms_norm if spec.norm == "rms" else parts.layer_norm
+        self._joint = spec.joint_qk_norm
+        self.attn_q_norm = norm("attn_q_norm", queries if self._joint else self.head_dim, spec.eps)
+        self.attn_k_norm = norm("attn_k_norm", keys if self._joint else self.head_dim, spec.eps)
         self.attn_out = parts.linear("attn_out", queries, spec.width)
 
     def forward(self, x: Tensor, rope: Tables | None = None) -> Tensor:
@@ -82,9 +88,11 @@ class PatchAttention(nn.Module):
             q, k, v = self.attn_qkv(x).split(self._widths, dim=-1)
         else:
             q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
-        q = q.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k = k.unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
-        v = v.unflatten(-1, (self.kv_heads, -1)).transpose(1, 2)
+        if self._joint:
+            q, k = self.attn_q_norm(q), self.attn_k_norm(k)
+        q, k, v = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in (q, k, v))
+        if not self._joint:
+            q, k = self.attn_q_norm(q), self.attn_k_norm(k)
         if self.rope is not None and rope is not None:
             q, k = self.rope.rotate(q, rope), self.rope.rotate(k, rope)
         out = attend(q, k, v, scale=self.scale, backend=self.backend)

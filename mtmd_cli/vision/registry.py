@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from mtmd_cli.vision.families.gemma3 import GEMMA3
 from mtmd_cli.vision.families.idefics3 import IDEFICS3
+from mtmd_cli.vision.families.internvl import INTERNVL
 from mtmd_cli.vision.families.janus_pro import JANUS_PRO
 from mtmd_cli.vision.families.mlp import MLP
+from mtmd_cli.vision.families.pixtral import PIXTRAL
 from mtmd_cli.vision.family import VisionFamily
 
-VISION_FAMILIES: tuple[VisionFamily, ...] = (GEMMA3, IDEFICS3, JANUS_PRO, MLP)
+VISION_FAMILIES: tuple[VisionFamily, ...] = (GEMMA3, IDEFICS3, INTERNVL, JANUS_PRO, MLP, PIXTRAL)

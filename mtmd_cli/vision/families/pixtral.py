@@ -1,0 +1,122 @@
+"""Pixtral and Mistral Small 3.1 and later; LightOnOCR: pictures of any size, rows and columns turn the heads.
+
+    (row of tokens) <break> (row of tokens) <break> … (row of tokens) [IMG_END]     Pixtral, Mistral
+    <|im_start|> (tokens) <|im_end|>                                                LightOnOCR
+
+The break is an embedding that the projector's file carries. Mistral Small and LightOnOCR join squares of patches.
+Source: tools/mtmd/models/pixtral.cpp; PixtralVisionModel and Mistral3MultiModalProjector, transformers 5.23.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mtmd_cli.errors import GGUFError
+from mtmd_cli.image.size import Size
+from mtmd_cli.image.slicing import DynamicSize
+from mtmd_cli.nn.mlp import Activate, chain
+from mtmd_cli.nn.parts import Parts
+from mtmd_cli.nn.patches import merge_patches
+from mtmd_cli.nn.rope import GridRope
+from mtmd_cli.nn.spec import Activation
+from mtmd_cli.nn.vit import ViT
+from mtmd_cli.vision.config import VisionConfig
+from mtmd_cli.vision.family import VisionFamily
+from mtmd_cli.vision.markers import Markers
+
+LEAST_TOKENS, MOST_TOKENS, WARMUP_TOKENS = 8, 1024, 256
+
+
+def _merge(config: VisionConfig) -> int:
+    """Patches per token along an edge."""
+    merge = config.metadata.int("clip.vision.spatial_merge_size", 1)
+    if not 1 <= merge <= config.grid:
+        raise GGUFError(
+            f"clip.vision.spatial_merge_size is {merge}, expected 1 to {config.grid}", hint="convert the file again"
+        )
+    return merge
+
+
+class Squares(nn.Module):
+    """Squares of patches joined as torch's unfold does: the values of one channel stand together."""
+
+    def __init__(self, merge: int) -> None:
+        super().__init__()
+        self.merge = merge
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(slices, rows, columns, width) -> (slices, rows/merge, columns/merge, width · merge²)"""
+        return merge_patches(x, self.merge).unflatten(-1, (self.merge**2, -1)).transpose(-1, -2).flatten(-2)
+
+
+class PixtralTower(nn.Module):
+    """A transformer over patches at their places, squares of patches joined, two layers around a GELU, row breaks."""
+
+    def __init__(self, config: VisionConfig, parts: Parts) -> None:
+        super().__init__()
+        rope = GridRope(config.width // config.heads, pairs=True, alternate=True)
+        self.v = ViT(config.vit(norm="rms", positions=0, rope=rope), parts.at("v"))
+        mm, merge, width = parts.at("mm"), _merge(config), config.projection
+        steps: dict[str, nn.Module] = {}
+        if merge > 1 or mm.has("patch_merger"):
+            steps["input_norm"] = mm.rms_norm("input_norm", config.width, config.eps)
+            steps["_squares"] = Squares(merge)
+            steps["patch_merger"] = mm.linear("patch_merger", config.width * merge**2, config.width)
+        steps["1"] = mm.linear("1", config.width, width)
+        steps["_gelu"] = Activate(Activation.GELU_TANH)
+        steps["2"] = mm.linear("2", width, width)
+        self.mm = chain(steps)
+        self.img_break = nn.Parameter(torch.empty(width), requires_grad=False) if parts.has("img_break") else None
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(slices, 3, rows, columns) -> (slices, tokens, width)"""
+        x: Tensor = self.mm(self.v(pixels))
+        if self.img_break is None:
+            return x.flatten(1, 2)
+        slices, rows = x.shape[:2]
+        return torch.cat((x, self.img_break.expand(slices, rows, 1, -1)), dim=2).flatten(1, 2)[:, :-1]
+
+
+def _grid(config: VisionConfig, image: Size) -> Size:
+    edge = config.patch * _merge(config)
+    return Size(image.width // edge, image.height // edge)
+
+
+def _tokens_with_breaks(config: VisionConfig, image: Size) -> Size:
+    grid = _grid(config, image)
+    return Size((grid.width + 1) * grid.height - 1, 1)
+
+
+def _slicing(config: VisionConfig) -> DynamicSize:
+    align = config.patch * _merge(config)
+    least, most = config.limits.pixels(LEAST_TOKENS, MOST_TOKENS, align**2)
+    return DynamicSize(align, least, most, warmup_tokens=WARMUP_TOKENS)
+
+
+def _slicing_by_edge(config: VisionConfig) -> DynamicSize:
+    """Scaled to the longest edge of the trained pictures; the user alone bounds the tokens."""
+    align = config.patch * _merge(config)
+    least, most = config.limits.pixels(0, 0, align**2)
+    edge = config.metadata.int("clip.vision.preproc_image_size", config.image_size)
+    return DynamicSize(align, least, most, longest_edge=edge, warmup_tokens=WARMUP_TOKENS)
+
+
+PIXTRAL = VisionFamily(
+    name="pixtral",
+    build=PixtralTower,
+    slicing=_slicing,
+    tokens=_tokens_with_breaks,
+    markers=Markers(end="[IMG_END]"),
+    rename={"v.token_embd.img_break": "img_break"},
+    projection=("mm.2.weight",),
+)
+
+LIGHTONOCR = VisionFamily(
+    name="lightonocr",
+    build=PixtralTower,
+    slicing=_slicing_by_edge,
+    tokens=_grid,
+    markers=Markers(begin="<|im_start|>", end="<|im_end|>"),
+    projection=("mm.2.weight",),
+)
