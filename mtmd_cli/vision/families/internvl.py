@@ -60,7 +60,7 @@ def _slicing(config: VisionConfig) -> Pinpoints:
     most = config.metadata.int("clip.vision.preproc_max_tiles", MAX_TILES)
     if not 1 <= least <= most <= TILES_LIMIT:
         raise GGUFError(
-            f"clip.vision.preproc_min_tiles is {least} and preproc_max_tiles {most}, expected 1 to {TILES_LIMIT} in order",
+            f"clip.vision.preproc_min_tiles is {least} and _max_tiles {most}, expected 1 to {TILES_LIMIT} in order",
             hint="convert the file again",
         )
     return Pinpoints(config.image_size, sizes_of_tiles(config.image_size, least, most))
