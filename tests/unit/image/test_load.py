@@ -171,7 +171,7 @@ def test_a_png_cut_off_anywhere_is_an_error(length: int) -> None:
 
 def test_colours_without_a_way_to_rgb_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(Image.new("LAB", (2, 2)), "TIFF")
-    assert pixel(data) == (0, 0, 0)
+    assert load_image(data).mode == "RGB"
 
     def without_colour_management(self: Image.Image, mode: str) -> None:
         raise ImportError("The _imagingcms C module is not installed")
