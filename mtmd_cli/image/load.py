@@ -33,6 +33,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+TURNED = (5, 6, 7, 8)  # width and height change places
 
 Alpha = Literal["drop", "white", "black"]
 
@@ -43,8 +44,8 @@ def load_image(source: str | Path | bytes, *, alpha: Alpha = "drop", max_pixels:
     alpha: "drop" shows the colours under transparent pixels, as the reference does; "white" and "black" are grounds.
     Raises FileError when the file cannot be read, ImageError when it is no image, damaged, or larger than max_pixels.
     """
-    name = "the image" if isinstance(source, bytes) else Path(source).name
     with _open(source) as stream, _quiet_pillow():
+        name = _name(source)
         image = _decode(stream, name, max_pixels)
         orientation = _orientation(image)
         try:
@@ -54,6 +55,18 @@ def load_image(source: str | Path | bytes, *, alpha: Alpha = "drop", max_pixels:
                 f"{name}: pixels of kind {image.mode!r} cannot be shown as RGB", hint="save it as an RGB image"
             ) from error
         return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def image_size(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Size:
+    """The size that load_image gives, from the head of the file alone. Raises as it does, but for damaged pixels."""
+    with _open(source) as stream, _quiet_pillow():
+        image = _decode(stream, _name(source), max_pixels, pixels=False)
+        turned = _orientation(image) in TURNED
+        return Size(*(reversed(image.size) if turned else image.size))
+
+
+def _name(source: str | Path | bytes) -> str:
+    return "the image" if isinstance(source, bytes) else Path(source).name
 
 
 def _open(source: str | Path | bytes) -> IO[bytes]:
@@ -73,7 +86,7 @@ def _open(source: str | Path | bytes) -> IO[bytes]:
         raise FileError(f"cannot read the image {path}: {reason}", hint="check its name and permissions") from error
 
 
-def _decode(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
+def _decode(stream: IO[bytes], name: str, max_pixels: int, *, pixels: bool = True) -> Image.Image:
     """The decoded image in the mode of the file. The size is checked before any pixel is decoded."""
     if not stream.read(1):
         raise ImageError(f"{name} is empty, expected an image", hint="check the download or the program that wrote it")
@@ -87,7 +100,8 @@ def _decode(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
                 f"{name} has {size} = {size.area:,} pixels, at most {max_pixels:,} are read",
                 hint="scale the image down first",
             )
-        image.load()
+        if pixels:
+            image.load()
     except ImageError:
         raise
     except UnidentifiedImageError as error:
