@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mtmd_cli.language.families.deepseek2 import DEEPSEEK2
 from mtmd_cli.language.families.gemma3 import GEMMA3
 from mtmd_cli.language.families.llama import LLAMA, QWEN2, QWEN3
 from mtmd_cli.language.families.llama4 import LLAMA4
 from mtmd_cli.language.family import LanguageFamily
 
-LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (LLAMA, QWEN2, QWEN3, GEMMA3, LLAMA4)
+LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (LLAMA, QWEN2, QWEN3, GEMMA3, LLAMA4, DEEPSEEK2)

@@ -125,7 +125,9 @@ def _attend_sdpa(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: 
     queries, keys = query.shape[2], key.shape[2]
     visible = mask.rows(0, queries, keys, query.device) if mask is not None else None
     # The kernels' own causal flag needs no mask in memory; it aligns the first query with the first key.
-    causal = mask is not None and mask.causal and mask.first == 0 and queries == keys and mask.window is mask.chunk is None
+    causal = (
+        mask is not None and mask.causal and mask.first == 0 and queries == keys and mask.window is mask.chunk is None
+    )
     width = value.shape[-1]
     pad = -query.shape[-1] % 8
     if pad and query.device.type == "cuda":

@@ -87,6 +87,26 @@ class KVCache:
         """Nothing to do: what lies behind the length is written over."""
 
 
+class LatentCache:
+    """The latent vectors of one layer, each the key and the value of all heads."""
+
+    def __init__(self, width: int, kind: CacheType, device: torch.device) -> None:
+        self._rows = Rows(1, width, kind, device)
+
+    def extend(self, first: int, latent: Tensor) -> Tensor:
+        """Store new tokens (n, width) from index `first` on, and give back all of them: (first + n, width)."""
+        self._rows.write(first, latent[None])
+        return self._rows.read(first + len(latent), latent.dtype)[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""
+        return self._rows.nbytes
+
+    def roll_back(self, length: int) -> None:
+        """Nothing to do: what lies behind the length is written over."""
+
+
 class Cache:
     """The memory of a whole decoder: one part for each layer, and how many tokens all of them hold."""
 

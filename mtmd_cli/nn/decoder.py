@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mtmd_cli.nn.cache import Cache, LayerCache
 from mtmd_cli.nn.cache_types import CacheType
+from mtmd_cli.nn.latent import CausalLatentAttention
 from mtmd_cli.nn.linear import Embedding
 from mtmd_cli.nn.mixers import CausalAttention
 from mtmd_cli.nn.mlp import MLP
@@ -18,7 +19,7 @@ from mtmd_cli.nn.moe import MoE
 from mtmd_cli.nn.norm import RMSNorm
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.rope import Rope
-from mtmd_cli.nn.spec import DecoderSpec, Experts, FeedForward, Layer
+from mtmd_cli.nn.spec import Attention, DecoderSpec, Experts, FeedForward, LatentAttention, Layer
 from mtmd_cli.nn.step import Step
 
 
@@ -28,7 +29,7 @@ class Block(nn.Module):
     def __init__(self, spec: Layer, parts: Parts, width: int, eps: float) -> None:
         super().__init__()
         self.attn_norm = parts.rms_norm("attn_norm", width, eps)
-        self._mixer = CausalAttention(spec.mixer, parts, width, eps)
+        self._mixer = _token_mixer(spec.mixer, parts, width, eps)
         self.post_attention_norm = parts.rms_norm("post_attention_norm", width, eps)
         self.ffn_norm = parts.rms_norm("ffn_norm", width, eps)
         self._ffn = _feed_forward(spec.ffn, parts, width)
@@ -43,6 +44,14 @@ class Block(nn.Module):
         x = x + self.post_attention_norm(self._mixer(self.attn_norm(x), step, cache))
         out: Tensor = x + self.post_ffw_norm(self._ffn(self.ffn_norm(x)))
         return out
+
+
+def _token_mixer(
+    spec: Attention | LatentAttention, parts: Parts, width: int, eps: float
+) -> CausalAttention | CausalLatentAttention:
+    if isinstance(spec, LatentAttention):
+        return CausalLatentAttention(spec, parts, width, eps)
+    return CausalAttention(spec, parts, width, eps)
 
 
 def _feed_forward(spec: FeedForward | Experts, parts: Parts, width: int) -> MLP | MoE:

@@ -57,6 +57,24 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class LatentAttention:
+    """A token mixer: attention over one latent vector a token (MLA), from which heads make their keys and values.
+
+    rank: width of that vector; query_rank: of the one that queries are made from, 0 where they come straight from the
+    stream. plain_dim: values of a query and key that are not turned; the rope's follow them, shared by all heads.
+    """
+
+    heads: int
+    rank: int
+    query_rank: int
+    plain_dim: int
+    value_dim: int
+    scale: float
+    rope: Rope
+    temperature: Temperature | None = None
+
+
+@dataclass(frozen=True)
 class FeedForward:
     """Two matrices around an activation, or three with a gate."""
 
@@ -110,7 +128,7 @@ class Experts:
 class Layer:
     """One block. Norms, biases and q/k norms exist where the file has them."""
 
-    mixer: Attention
+    mixer: Attention | LatentAttention
     ffn: FeedForward | Experts
 
 
