@@ -27,7 +27,7 @@ def test_the_head_tells_the_size_of_the_upright_image(orientation: int) -> None:
 
 
 def test_damaged_pixels_do_not_matter() -> None:
-    assert image_size(jpeg(1)[:-80]) == Size(30, 20)
+    assert image_size(jpeg(1)[:-4]) == Size(30, 20)
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image", jpeg(1)[:20]])
