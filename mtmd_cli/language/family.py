@@ -76,8 +76,11 @@ class Keys:
         """Rows of the token embedding."""
         return len(self.metadata.strs("tokenizer.ggml.tokens"))
 
-    def rope(self, *, pairs: bool, base: builtins.float = 10000.0) -> Rope:
-        """The rotation and its scaling, from the keys that all architectures share (llama-context.cpp)."""
+    def rope(self, *, pairs: bool, base: builtins.float = 10000.0, interleaved: bool = False) -> Rope:
+        """The rotation and its scaling, from the keys that all architectures share (llama-context.cpp).
+
+        interleaved: the axes of M-RoPE take turns; only models whose file has sections have M-RoPE.
+        """
         dims = self.int("rope.dimension_count", self.head_dim)
         factor = self.float("rope.scaling.factor", self.float("rope.scale_linear", 1.0)) or 1.0
         kind = self.str("rope.scaling.type", "linear")
@@ -95,7 +98,19 @@ class Keys:
             magnitude *= _yarn_magnitude(factor, 1.0)
             if log_multiplier:
                 magnitude /= _yarn_magnitude(factor, log_multiplier)
-        return Rope(dims, self.float("rope.freq_base", base), pairs, factor, magnitude, yarn)
+        sections = self._rope_sections()
+        return Rope(
+            dims, self.float("rope.freq_base", base), pairs, factor, magnitude, yarn, sections, interleaved=interleaved
+        )
+
+    def _rope_sections(self) -> tuple[builtins.int, ...]:
+        sections = self.ints("rope.dimension_sections")
+        if sections and (not 3 <= len(sections) <= 4 or min(sections) < 0 or sum(sections) == 0):
+            raise GGUFError(
+                f"{self._full('rope.dimension_sections')} is {sections}, expected the shares of t, y, x and z",
+                hint="the file's converter wrote it wrongly; try another file",
+            )
+        return tuple(sections)
 
     def routing(self, *, gating: Gating = Gating.SOFTMAX, normalised: bool = False) -> Routing:
         """How tokens find their experts; the file's own word on the gating and the shares goes first.

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from mtmd_cli.language.families.deepseek2 import DEEPSEEK2
 from mtmd_cli.language.families.gemma3 import GEMMA3
-from mtmd_cli.language.families.llama import LLAMA, QWEN2, QWEN3
+from mtmd_cli.language.families.llama import LLAMA, QWEN2, QWEN2VL, QWEN3, QWEN3VL
 from mtmd_cli.language.families.llama4 import LLAMA4
 from mtmd_cli.language.family import LanguageFamily
 
-LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (LLAMA, QWEN2, QWEN3, GEMMA3, LLAMA4, DEEPSEEK2)
+LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
+    LLAMA,
+    LLAMA4,
+    QWEN2,
+    QWEN2VL,
+    QWEN3,
+    QWEN3VL,
+    GEMMA3,
+    DEEPSEEK2,
+)

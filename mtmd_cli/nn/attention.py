@@ -52,6 +52,16 @@ class Mask:
         return visible.expand(stop - start, keys)
 
 
+@dataclass(frozen=True)
+class Segments:
+    """Tokens that see only their own segment, in both directions; segments lie one after another.
+
+    runs: neighbouring segments of one length, each run as (segments, tokens of a segment).
+    """
+
+    runs: tuple[tuple[int, int], ...]
+
+
 def can_flash(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
     """Why no fused backend serves these heads on this device; None when one does.
 
@@ -78,13 +88,21 @@ def fused_backend(device: torch.device) -> Backend:
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, *, scale: float, mask: Mask | None = None, backend: Backend
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scale: float,
+    mask: Mask | Segments | None = None,
+    backend: Backend,
 ) -> Tensor:
     """softmax(query keyᵀ · scale + mask) value, with grouped key/value heads.
 
     query: (batch, heads, queries, head), key: (batch, kv_heads, keys, head), value: (batch, kv_heads, keys, value_head)
     -> (batch, heads, queries, value_head). heads is a multiple of kv_heads. mask=None: every query sees every key.
     """
+    if isinstance(mask, Segments):
+        return _attend_segments(query, key, value, scale, mask, backend)
     if backend is Backend.SDPA:
         return _attend_sdpa(query, key, value, scale, mask)
     batch, heads, queries, head = query.shape
@@ -93,18 +111,37 @@ def attend(
     grouped = query.reshape(batch * kv_heads, heads // kv_heads, queries, head)
     key, value = key.flatten(0, 1), value.flatten(0, 1)
     row_bytes = keys * 4 * (heads // kv_heads)
-    if backend is Backend.EAGER or row_bytes * queries * batch * kv_heads <= CHUNK_BYTES:
+    row_step = min(queries, max(1, CHUNK_BYTES // row_bytes))
+    head_step = max(1, CHUNK_BYTES // (row_bytes * row_step))
+    if backend is Backend.EAGER or (row_step == queries and head_step >= batch * kv_heads):
         out = _attend_rows(grouped, key, value, scale, mask, 0, queries)
         return out.reshape(batch, heads, queries, -1)
     out = query.new_empty(batch * kv_heads, heads // kv_heads, queries, value.shape[-1])
-    step = max(1, CHUNK_BYTES // row_bytes)
-    for start in range(0, queries, step):
-        stop = min(queries, start + step)
-        for head_index in range(batch * kv_heads):
-            one = slice(head_index, head_index + 1)
-            rows = grouped[one, :, start:stop]
-            out[one, :, start:stop] = _attend_rows(rows, key[one], value[one], scale, mask, start, stop)
+    for start in range(0, queries, row_step):
+        stop = min(queries, start + row_step)
+        for first in range(0, batch * kv_heads, head_step):
+            some = slice(first, first + head_step)
+            rows = grouped[some, :, start:stop]
+            out[some, :, start:stop] = _attend_rows(rows, key[some], value[some], scale, mask, start, stop)
     return out.reshape(batch, heads, queries, -1)
+
+
+def _attend_segments(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, segments: Segments, backend: Backend
+) -> Tensor:
+    """Segments of one length are a batch of their own, so that no score between two of them is ever computed."""
+    batch = query.shape[0]
+    outs, start = [], 0
+    for count, length in segments.runs:
+        stop = start + count * length
+        q, k, v = (
+            part[:, :, start:stop].unflatten(2, (count, length)).transpose(1, 2).flatten(0, 1)
+            for part in (query, key, value)
+        )
+        out = attend(q, k, v, scale=scale, backend=backend)
+        outs.append(out.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3))
+        start = stop
+    return torch.cat(outs, dim=2)
 
 
 def _attend_rows(

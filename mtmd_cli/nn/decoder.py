@@ -100,13 +100,16 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor, positions: Tensor, cache: Cache, *, causal: bool = True) -> Tensor:
         """Run the tokens behind those of the cache, and store them there.
 
-        x: (n, width); positions: (n,) or, for M-RoPE, (n, 4) -> hidden states before the output norm, (n, width).
+        x: (n, width), or (n, input_width) with features for deeper layers; positions: (n,) or, for M-RoPE, (n, 4)
+        -> hidden states before the output norm, (n, width).
         causal=False: the n tokens (an image) see each other in both directions.
         """
         tables = {rope: rope.table(positions, frequencies) for rope, frequencies in self._ropes.items()}
         step = Step(cache.length, causal, positions, tables)
-        x = x.to(self.dtype)
-        for block, memory in zip(self._blocks, cache.layers, strict=True):
+        x, *features = x.to(self.dtype).split(self.spec.width, dim=-1)
+        for layer, block, memory in zip(self.spec.layers, self._blocks, cache.layers, strict=True):
+            if features and layer.deepstack:
+                x = x + features[layer.deepstack - 1]
             x = block(x, step, memory)
         cache.advance(x.shape[0])
         return x

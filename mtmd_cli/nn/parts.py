@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from torch import nn
 
+from mtmd_cli.gguf import PackedTensor
 from mtmd_cli.nn.linear import Linear
 from mtmd_cli.nn.norm import LayerNorm, RMSNorm
 
@@ -13,18 +14,23 @@ from mtmd_cli.nn.norm import LayerNorm, RMSNorm
 class Parts:
     """Names below a prefix, and bricks whose optional parts follow what the file has."""
 
-    def __init__(self, names: Iterable[str], prefix: str = "") -> None:
-        self._names = frozenset(names)
+    def __init__(self, tensors: Mapping[str, PackedTensor], prefix: str = "") -> None:
+        self._tensors = tensors
         self._prefix = prefix
 
     def at(self, name: str) -> Parts:
         """The same file, seen from `name` down: parts.at("v.blk.0").has("attn_q.weight")."""
-        return Parts(self._names, f"{self._prefix}{name}.")
+        return Parts(self._tensors, f"{self._prefix}{name}.")
 
     def has(self, name: str) -> bool:
         """Whether the file holds a tensor of this name, or tensors below it."""
         full = self._prefix + name
-        return full in self._names or f"{full}.weight" in self._names
+        return full in self._tensors or f"{full}.weight" in self._tensors
+
+    def rows(self, name: str, default: int) -> int:
+        """What a linear map gives, as its weight says; the default where the file lacks it."""
+        tensor = self._tensors.get(f"{self._prefix}{name}.weight")
+        return tensor.shape[0] if tensor is not None and tensor.shape else default
 
     def linear(self, name: str, columns: int, rows: int) -> Linear:
         """A Linear, with a bias when the file has one."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from enum import Enum
+from math import isqrt
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtmd_cli.nn.attention import Segments
 from mtmd_cli.nn.parts import Parts
 
 
@@ -38,10 +43,66 @@ class Table(nn.Module):
         self.weight = nn.Parameter(torch.empty(rows, width), requires_grad=False)
 
 
+class Resample(Enum):
+    """How learned positions are fitted to a grid that is not the square of the training."""
+
+    ALIGNED = "bilinear, corner on corner"
+    ANTIALIASED = "bilinear, smoothed where the grid shrinks"
+    BICUBIC = "bicubic"
+
+
+class Positions(Table):
+    """A learned vector for each patch of the square that the tower was trained on, fitted to other grids."""
+
+    def __init__(self, rows: int, width: int, resample: Resample | None) -> None:
+        super().__init__(rows, width)
+        self.resample = resample
+
+    def forward(self, rows: int, columns: int) -> Tensor:
+        """The vectors of a grid, row by row: (rows · columns, width)"""
+        side = isqrt(self.weight.shape[0])
+        # Without a way to fit them they are taken as they are, the row of a class token included.
+        if self.resample is None or rows == columns == side:
+            return self.weight
+        square = self.weight.float().view(1, side, side, -1).permute(0, 3, 1, 2)
+        fitted = F.interpolate(
+            square,
+            (rows, columns),
+            mode="bicubic" if self.resample is Resample.BICUBIC else "bilinear",
+            align_corners=self.resample is Resample.ALIGNED,
+            antialias=self.resample is Resample.ANTIALIASED,
+        )
+        return fitted[0].flatten(1).t().to(self.weight.dtype)
+
+
 def grid_places(rows: int, columns: int, device: torch.device) -> Tensor:
     """Row and column of each patch, row by row: (rows · columns, 2)"""
     row, column = torch.arange(rows, device=device), torch.arange(columns, device=device)
     return torch.cartesian_prod(row, column)
+
+
+def grid_windows(rows: int, columns: int, window: int, device: torch.device) -> tuple[Tensor, Segments]:
+    """Cut a grid into windows of window x window patches, less at its right and lower edge.
+
+    The patches window by window, equal windows side by side, as indices (rows · columns,); and where windows end.
+    """
+    grid = torch.arange(rows * columns, device=device).view(rows, columns)
+    order, runs = [], []
+    for row, height in _spans(rows, window):
+        for column, width in _spans(columns, window):
+            windows = grid[row, column].unflatten(0, (-1, height)).unflatten(2, (-1, width)).transpose(1, 2)
+            order.append(windows.flatten())
+            runs.append((windows.shape[0] * windows.shape[1], height * width))
+    return torch.cat(order), Segments(tuple(runs))
+
+
+def _spans(edge: int, window: int) -> Iterator[tuple[slice, int]]:
+    """The part of an edge that whole windows fill, and the rest; each with the length of its windows."""
+    whole = edge - edge % window
+    if whole:
+        yield slice(0, whole), window
+    if whole < edge:
+        yield slice(whole, edge), edge - whole
 
 
 def merge_patches(x: Tensor, merge: int) -> Tensor:

@@ -126,10 +126,14 @@ class Experts:
 
 @dataclass(frozen=True)
 class Layer:
-    """One block. Norms, biases and q/k norms exist where the file has them."""
+    """One block. Norms, biases and q/k norms exist where the file has them.
+
+    deepstack: which of the further features of an image is added to the input of this layer, from 1; 0: none.
+    """
 
     mixer: Attention | LatentAttention
     ffn: FeedForward | Experts
+    deepstack: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,3 +151,8 @@ class DecoderSpec:
     layers: tuple[Layer, ...]
     embedding_scale: float = 1.0
     logit_cap: float | None = None
+
+    @property
+    def input_width(self) -> int:
+        """Values of an image embedding: the first `width` are a token's, then come the features for deeper layers."""
+        return self.width * (1 + max(layer.deepstack for layer in self.layers))

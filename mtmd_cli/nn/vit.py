@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mtmd_cli.nn.attention import Backend, attend
+from mtmd_cli.nn.attention import Backend, Segments, attend
 from mtmd_cli.nn.mlp import MLP
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.nn.patches import PatchEmbedding, Table, grid_places
+from mtmd_cli.nn.patches import PatchEmbedding, Positions, Resample, grid_places, grid_windows
 from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 
 Tables = tuple[Tensor, Tensor]  # cos and sin for each patch
+OnBlock = Callable[[int, Tensor], None]  # sees the output of each block, its patches in the order of the blocks
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class ViTSpec:
     """The sizes of a vision transformer.
 
     norm: "layer" or "rms". positions: patches that have a row in the learned position table, 0 where there is none; a
-    class token of the file has one more. class_first: it stands before the patches, not behind them. joint_qk_norm: a
-    norm of queries or keys sees all heads at once, not each for itself. rope: turns the heads by the places of their
-    patches.
+    class token of the file has one more. class_first: it stands before the patches, not behind them. resample: how
+    learned positions fit other grids. joint_qk_norm: a norm of queries or keys sees all heads at once, not each for
+    itself. rope: turns the heads by the places of their patches. windowed: blocks whose patches see only their own
+    window of window x window patches.
     """
 
     width: int
@@ -41,7 +43,10 @@ class ViTSpec:
     joint_qk_norm: bool = False
     kv_heads: int | None = None
     head_dim: int | None = None
+    resample: Resample | None = None
     rope: GridRope | None = None
+    window: int = 0
+    windowed: frozenset[int] = frozenset()
     scale: float | None = None
 
 
@@ -82,7 +87,7 @@ class PatchAttention(nn.Module):
         self.attn_k_norm = norm("attn_k_norm", keys if self._joint else self.head_dim, spec.eps)
         self.attn_out = parts.linear("attn_out", queries, spec.width)
 
-    def forward(self, x: Tensor, rope: Tables | None = None) -> Tensor:
+    def forward(self, x: Tensor, rope: Tables | None = None, windows: Segments | None = None) -> Tensor:
         """(slices, patches, width) -> (slices, patches, width)"""
         if self.attn_qkv is not None:
             q, k, v = self.attn_qkv(x).split(self._widths, dim=-1)
@@ -95,7 +100,7 @@ class PatchAttention(nn.Module):
             q, k = self.attn_q_norm(q), self.attn_k_norm(k)
         if self.rope is not None and rope is not None:
             q, k = self.rope.rotate(q, rope), self.rope.rotate(k, rope)
-        out = attend(q, k, v, scale=self.scale, backend=self.backend)
+        out = attend(q, k, v, scale=self.scale, mask=windows, backend=self.backend)
         projected: Tensor = self.attn_out(out.transpose(1, 2).flatten(2))
         return projected
 
@@ -113,9 +118,9 @@ class ViTBlock(nn.Module):
         self._ffn = MLP(parts, spec.width, spec.hidden, spec.activation)
         self.ls2 = Scale(spec.width) if parts.has("ls2") else nn.Identity()
 
-    def forward(self, x: Tensor, rope: Tables | None = None) -> Tensor:
+    def forward(self, x: Tensor, rope: Tables | None = None, windows: Segments | None = None) -> Tensor:
         """(slices, patches, width) -> (slices, patches, width)"""
-        x = x + self.ls1(self._attention(self.ln1(x), rope))
+        x = x + self.ls1(self._attention(self.ln1(x), rope, windows))
         out: Tensor = x + self.ls2(self._ffn(self.ln2(x)))
         return out
 
@@ -130,28 +135,37 @@ class ViT(nn.Module):
         self.patch_embd = PatchEmbedding(parts, "patch_embd", spec.patch, spec.width)
         has_class = parts.has("class_embd")
         self.class_embd = nn.Parameter(torch.empty(spec.width), requires_grad=False) if has_class else None
-        self.position_embd = Table(spec.positions + has_class, spec.width) if spec.positions else None
+        rows = spec.positions + has_class
+        self.position_embd = Positions(rows, spec.width, spec.resample) if spec.positions else None
         self.pre_ln = norm("pre_ln", spec.width, spec.eps)
         self.blk = nn.ModuleList(ViTBlock(spec, parts.at(f"blk.{index}")) for index in range(spec.blocks))
         self.post_ln = norm("post_ln", spec.width, spec.eps)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, on_block: OnBlock | None = None) -> Tensor:
         """(slices, 3, rows, columns) in pixels -> (slices, rows, columns, width) in patches, no class token"""
         rows, columns = pixels.shape[2] // self.spec.patch, pixels.shape[3] // self.spec.patch
-        rope = self.spec.rope.table(grid_places(rows, columns, pixels.device)) if self.spec.rope is not None else None
-        x = self.post_ln(self.run(self.embed(pixels), rope))
+        places = grid_places(rows, columns, pixels.device)
+        x = self.embed(pixels)
+        if self.spec.window:
+            order, windows = grid_windows(rows, columns, self.spec.window, pixels.device)
+            x = self.run(x[:, order], self._rope(places[order]), on_block, windows)[:, order.argsort()]
+        else:
+            x = self.run(x, self._rope(places), on_block)
+        x = self.post_ln(x)
         if self.class_embd is not None:
             x = x[:, 1:] if self.spec.class_first else x[:, :-1]
         return x.unflatten(1, (rows, columns))
 
     def embed(self, pixels: Tensor) -> Tensor:
         """What the first block sees: (slices, patches, width), with the class token one token more"""
-        x = self.patch_embd(pixels).flatten(1, 2)
+        x = self.patch_embd(pixels)
+        rows, columns = x.shape[1:3]
+        x = x.flatten(1, 2)
         if self.class_embd is not None:
             token = self.class_embd.expand(len(x), 1, -1)
             x = torch.cat((token, x) if self.spec.class_first else (x, token), dim=1)
         if self.position_embd is not None:
-            x = x + self.position_embd.weight
+            x = x + self.position_embd(rows, columns)
         embedded: Tensor = self.pre_ln(x)
         return embedded
 
@@ -172,11 +186,18 @@ class ViT(nn.Module):
         return torch.cat([*kept, x] if self.spec.blocks in layers else kept, dim=-1)
 
     def run(
-        self, x: Tensor, rope: Tables | None = None, on_block: Callable[[int, Tensor], None] | None = None
+        self,
+        x: Tensor,
+        rope: Tables | None = None,
+        on_block: OnBlock | None = None,
+        windows: Segments | None = None,
     ) -> Tensor:
-        """The blocks alone: (slices, patches, width) -> the same. `on_block` sees the output of each block."""
+        """The blocks alone: (slices, patches, width) -> the same. windows: what the windowed blocks see."""
         for index, block in enumerate(self.blk):
-            x = block(x, rope)
+            x = block(x, rope, windows if index in self.spec.windowed else None)
             if on_block is not None:
                 on_block(index, x)
         return x
+
+    def _rope(self, places: Tensor) -> Tables | None:
+        return self.spec.rope.table(places) if self.spec.rope is not None else None

@@ -96,7 +96,7 @@ def load(
 
 
 def _check_pair(decoder: Decoder, vision: Vision, language_file: GGUFFile, vision_file: GGUFFile) -> None:
-    made, wanted = vision.config.projection, decoder.spec.width
+    made, wanted = vision.width, decoder.spec.input_width
     if made != wanted:
         raise UnsupportedModel(
             f"{vision_file.path.name} makes tokens of {made} values, and {language_file.path.name} takes {wanted}",

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.gguf import Metadata
+from mtmd_cli.image.size import Size
+from mtmd_cli.image.slicing import DynamicSize
+from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 from mtmd_cli.nn.vit import ViTSpec
 
@@ -71,6 +75,26 @@ class VisionConfig:
     def merge(self, default: int) -> int:
         """Patches per token along an edge."""
         return self.metadata.int("clip.vision.projector.scale_factor", default)
+
+    def dynamic(self, merge: int, least: int, most: int, warmup_tokens: int) -> DynamicSize:
+        """Images of about their own size, of `least` to `most` tokens unless the user says otherwise."""
+        edge = self.patch * merge
+        return DynamicSize(edge, *self.limits.pixels(least, most, edge**2), warmup_tokens=warmup_tokens)
+
+    def tokens(self, image: Size, merge: int) -> Size:
+        """Columns and rows of tokens, each of merge x merge patches."""
+        edge = self.patch * merge
+        return Size(image.width // edge, image.height // edge)
+
+    def grid_rope(self, **changes: Any) -> GridRope:
+        """Heads turned by row and column. Raises GGUFError where a head cannot be halved twice."""
+        dims, rest = divmod(self.width, self.heads)
+        if rest or dims % 4:
+            raise GGUFError(
+                f"{self.heads} heads share {self.width} values, expected heads of a multiple of 4 values",
+                hint="the file's converter wrote it wrongly; try another file",
+            )
+        return GridRope(dims, **changes)
 
     @property
     def grid(self) -> int:

@@ -24,6 +24,8 @@ class VisionFamily:
     slicing: which slices an image becomes.
     tokens: the columns and rows of tokens that the tower makes of a slice.
     markers: the text around slices.
+    levels: further features that each token carries for deeper layers of the language model (deepstack).
+    wanted: tokens below which an image is too coarse for some tasks; the user is told when less are allowed.
     causal: False where image tokens see each other in both directions.
     rename: names in the file that are not the code's; '' leaves a tensor aside.
     spare: how the names of tensors begin that this family leaves aside in a file with this metadata.
@@ -36,6 +38,8 @@ class VisionFamily:
     slicing: Callable[[VisionConfig], Slicing]
     tokens: Callable[[VisionConfig, Size], Size]
     markers: Markers = field(default_factory=Markers)
+    levels: Callable[[VisionConfig, Parts], int] = lambda config, parts: 0
+    wanted: int = 0
     causal: bool = True
     rename: Mapping[str, str] = field(default_factory=dict)
     spare: Callable[[VisionConfig], tuple[str, ...]] = lambda config: ()

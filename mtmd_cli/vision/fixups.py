@@ -26,6 +26,14 @@ def transpose(name: str) -> Fixup:
     return fixup
 
 
+def join_frames(tensors: dict[str, PackedTensor]) -> None:
+    """Two patch kernels, for two frames of a video: a still image stands for both, so one kernel, their sum, serves."""
+    first, second = tensors.get("v.patch_embd.weight"), tensors.pop("v.patch_embd.weight.1", None)
+    if first is not None and second is not None and first.shape == second.shape:
+        dense = first.dequantise(torch.float32) + second.dequantise(torch.float32)
+        tensors[first.name] = replace(first, type=GGMLType.F32, data=dense.view(-1).view(torch.uint8))
+
+
 def swap_ffn(tensors: dict[str, PackedTensor]) -> None:
     """Old converters exchanged the names of ffn_up and ffn_down; the shape of `down` tells."""
     norm, down = tensors.get("v.blk.0.ln1.weight"), tensors.get("v.blk.0.ffn_down.weight")

@@ -20,12 +20,27 @@ from mtmd_cli.weights import renamed
 
 @dataclass(frozen=True)
 class Vision:
-    """A projector file understood: its family, its sizes, and the tower (on the meta device until it is loaded)."""
+    """A projector file understood: its family, its sizes, and the tower (on the meta device until it is loaded).
+
+    width: values of a token, with the features for deeper layers.
+    """
 
     family: VisionFamily
     config: VisionConfig
     slicing: Slicing
     tower: nn.Module
+    width: int
+
+    @property
+    def advice(self) -> str | None:
+        """What the user should know about the limits on image tokens; None where all is well."""
+        wanted = self.family.wanted
+        if not wanted or (self.config.limits.least or 0) >= wanted:
+            return None
+        return (
+            f"{self.family.name} models find places in an image reliably only with {wanted} image tokens or more; "
+            f"small images get more with --image-min-tokens {wanted}"
+        )
 
 
 def vision_family(file: GGUFFile) -> VisionFamily:
@@ -61,6 +76,8 @@ def build_vision(file: GGUFFile, limits: TokenLimits) -> tuple[Vision, dict[str,
         if name in tensors:
             config = replace(config, projection=tensors[name].shape[0])
             break
+    parts = Parts(tensors)
     with torch.device("meta"):
-        tower = family.build(config, Parts(tensors))
-    return Vision(family, config, family.slicing(config), tower), tensors
+        tower = family.build(config, parts)
+    width = config.projection * (1 + family.levels(config, parts))
+    return Vision(family, config, family.slicing(config), tower, width), tensors

@@ -8,6 +8,17 @@ from mtmd_cli.vision.families.internvl import INTERNVL
 from mtmd_cli.vision.families.janus_pro import JANUS_PRO
 from mtmd_cli.vision.families.mlp import MLP
 from mtmd_cli.vision.families.pixtral import PIXTRAL
+from mtmd_cli.vision.families.qwenvl import QWEN2VL, QWEN3VL, QWEN25VL
 from mtmd_cli.vision.family import VisionFamily
 
-VISION_FAMILIES: tuple[VisionFamily, ...] = (GEMMA3, IDEFICS3, INTERNVL, JANUS_PRO, MLP, PIXTRAL)
+VISION_FAMILIES: tuple[VisionFamily, ...] = (
+    GEMMA3,
+    IDEFICS3,
+    INTERNVL,
+    JANUS_PRO,
+    MLP,
+    PIXTRAL,
+    QWEN2VL,
+    QWEN25VL,
+    QWEN3VL,
+)

@@ -1,18 +1,21 @@
-"""Llama and what shares its block: Llama 2 and 3, Mistral, SmolLM; Qwen 2 (biases on q, k, v) and Qwen 3 (q/k norms).
+"""Llama and what shares its block: Llama 2 and 3, Mistral, SmolLM; Qwen 2 (biases on q, k, v), Qwen 3 (q/k norms), and
+what the two became with vision.
 
-Biases and norms follow the file, so only the order of the rope's pairs tells the architectures apart.
-Source: src/models/{llama,qwen2,qwen3}.cpp.
+Biases, norms and the sections of M-RoPE follow the file, so what tells the architectures apart is the order of the
+rope's pairs, and in Qwen3-VL further image features for the first layers.
+Source: src/models/{llama,qwen2,qwen3,qwen2vl,qwen3vl}.cpp.
 """
 
 from __future__ import annotations
 
+from mtmd_cli.errors import GGUFError
 from mtmd_cli.language.family import Keys, LanguageFamily
 from mtmd_cli.nn.parts import Parts
+from mtmd_cli.nn.rope import Rope
 from mtmd_cli.nn.spec import Activation, Attention, DecoderSpec, FeedForward, Layer
 
 
-def _spec(keys: Keys, *, pairs: bool) -> DecoderSpec:
-    rope = keys.rope(pairs=pairs)
+def _spec(keys: Keys, rope: Rope, *, deepstack: int = 0) -> DecoderSpec:
     heads = keys.layers("attention.head_count")
     kv_heads = keys.metadata.layers(f"{keys.architecture}.attention.head_count_kv", len(heads), heads[0])
     widths = keys.layers("feed_forward_length")
@@ -26,6 +29,7 @@ def _spec(keys: Keys, *, pairs: bool) -> DecoderSpec:
             Layer(
                 Attention(heads[i], kv_heads[i], keys.head_dim, keys.value_dim, scale, rope),
                 FeedForward(widths[i], Activation.SILU),
+                deepstack=i if i <= deepstack else 0,
             )
             for i in range(len(heads))
         ),
@@ -34,14 +38,27 @@ def _spec(keys: Keys, *, pairs: bool) -> DecoderSpec:
 
 def llama_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """Neighbouring values of a head turn together."""
-    return _spec(keys, pairs=True)
+    return _spec(keys, keys.rope(pairs=True))
 
 
 def qwen_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """The halves of a head turn together."""
-    return _spec(keys, pairs=False)
+    return _spec(keys, keys.rope(pairs=False))
+
+
+def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
+    """The axes of a position take turns, and the k-th further feature of an image joins in behind layer k."""
+    count, layers = keys.int("n_deepstack_layers", 0), keys.int("block_count")
+    if not 0 <= count < layers:
+        raise GGUFError(
+            f"{keys.architecture}.n_deepstack_layers is {count}, expected less than the {layers} layers",
+            hint="the file's converter wrote it wrongly; try another file",
+        )
+    return _spec(keys, keys.rope(pairs=False, interleaved=True), deepstack=count)
 
 
 LLAMA = LanguageFamily("llama", llama_spec)
 QWEN2 = LanguageFamily("qwen2", qwen_spec)
 QWEN3 = LanguageFamily("qwen3", qwen_spec)
+QWEN2VL = LanguageFamily("qwen2vl", qwen_spec)
+QWEN3VL = LanguageFamily("qwen3vl", qwen3vl_spec)
