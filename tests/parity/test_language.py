@@ -54,11 +54,11 @@ def llama3_divisors(factor: float, low: float, high: float, original: int, dims:
         ({"rope_type": "default"}, {}),
         ({"rope_type": "linear", "factor": 4.0}, {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
         (
-            {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+            {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512},
             {
                 "rope.scaling.type": "yarn",
                 "rope.scaling.factor": 4.0,
-                "rope.scaling.original_context_length": 64,
+                "rope.scaling.original_context_length": 512,
             },
         ),
         (
@@ -75,10 +75,11 @@ def llama3_divisors(factor: float, low: float, high: float, original: int, dims:
     ids=["default", "linear", "yarn", "llama3"],
 )
 def test_llama(rope: dict[str, Any], metadata: dict[str, Value], tmp_path: Path) -> None:
-    config = LlamaConfig(**SIZES, tie_word_embeddings=False, rope_parameters={"rope_theta": BASE, **rope})
+    sizes = {**SIZES, "head_dim": 32}  # enough pairs that yarn keeps some, divides some, and mixes between them
+    config = LlamaConfig(**sizes, tie_word_embeddings=False, rope_parameters={"rope_theta": BASE, **rope})
     model = randomise(LlamaForCausalLM(config))
-    by_file = {"rope_freqs.weight": llama3_divisors(8.0, 1.0, 4.0, 64, 8)} if rope["rope_type"] == "llama3" else None
-    keys = {"rope.freq_base": BASE, "rope.dimension_count": 8, **metadata}
+    by_file = {"rope_freqs.weight": llama3_divisors(8.0, 1.0, 4.0, 64, 32)} if rope["rope_type"] == "llama3" else None
+    keys = {"rope.freq_base": BASE, "rope.dimension_count": 32, **metadata}
     assert_same_decoder(write_language(tmp_path, "llama", model, keys, change=pairs_of_llama, extra=by_file), model)
 
 
