@@ -55,9 +55,10 @@ _QWEN35 = _either(_CONTRACTION, _MARKED_WORD, r"\p{N}", r" ?[^\s\p{L}\p{M}\p{N}]
 _DEEPSEEK_WORD = r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
 _DEEPSEEK3 = _either(_DEEPSEEK_WORD, r" ?[\p{P}\p{S}]+[\r\n]*", _NEWLINES, _SPACES)
 _CJK_TO_KANA = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
-_CJK_TO_HANGUL = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
-_SENTENCE_ENDS = ".,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c"
-_BLOOM = rf" ?[^(\s|{_SENTENCE_ENDS})]+"
+_CJK_TO_HANGUL = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff&&\\S]+"
+_COMMAS_AND_STOPS = ".,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c"
+_BLOOM = rf" ?[^(\s|{_COMMAS_AND_STOPS})]+"
+_DEEPSEEK_SIGNS = "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3001\u3002]+"
 # Letters with case, as the DeepSeek LLM tokenizer lists them.
 _DEEPSEEK_LETTERS = (
     "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376"
@@ -81,7 +82,7 @@ def _cased_words(letter: str, tail: str = "") -> str:
 
 _SLASHED_SIGNS = _either(_SIGNS + r"[\r\n/]*", _NEWLINES, _SPACES)
 _GPT4O = _either(_cased_words(r"\p{L}", f"(?:{_CONTRACTION})?"), _THREE_DIGITS, _SLASHED_SIGNS)
-_GRANITE_MULTI = _either(_cased_words(r"\p{L}\p{M}", f"(?:{_CONTRACTION})?"), _THREE_DIGITS, _SLASHED_SIGNS)
+_GRANITE = _either(_cased_words(r"\p{L}\p{M}", f"(?:{_CONTRACTION})?"), _THREE_DIGITS, _SLASHED_SIGNS)
 _TEKKEN = _either(_cased_words(r"\p{L}"), r"\p{N}", _SLASHED_SIGNS)
 _TINY_AYA = _either(f"{_MARKED_WORD}(?:{_CONTRACTION})?", _THREE_DIGITS, _SLASHED_SIGNS)
 _YOUTU = _either(f"{_MARKED_WORD}(?:{_CONTRACTION})?", r"\p{N}", _SLASHED_SIGNS)
@@ -101,13 +102,14 @@ _KIMI = _either(
     _NEWLINES,
     _SPACES,
 )
-# A number is cut in threes from its end. What stands before it stays with its first digits, as in llama.cpp.
-_THREES_FROM_THE_END = r"\P{N}*\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"
+# A number is cut in threes from its end. What stands before it stays with its first digits, as in llama.cpp. (Two steps,
+# since one pattern would look through the whole text from each of its characters.)
+_BEHIND_NUMBERS = r"(?<=\p{N})(?=\P{N})"
+_THREES_FROM_THE_END = r"\A\P{N}*\p{N}{1,3}(?=(?:\p{N}{3})*\z)|\p{N}{3}"
 _ASIAN_SCRIPTS = (
     "[\u4e00-\u9fff\u3400-\u4dbf\u8c48-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf\u0e40-\u0e7f"
     "\u0e80-\u0eff\u1780-\u17ff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af\u1100-\u11ff]+"
 )
-_DEEPSEEK_SIGNS = "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"
 
 _JAIS2_SPACES = "|".join([rf"\s{{{1 << power}}}(?!\S)" for power in range(9, 1, -1)] + [r"\s{1,2}(?!\S)", r"\s"])
 
@@ -125,18 +127,16 @@ _TABLE = {
     "jais-2": PreTokenizer(
         (_either(_CONTRACTION, _WORD, _THREE_DIGITS, _SIGNS + r"[\r\n]*", _NEWLINES, _JAIS2_SPACES),)
     ),
-    "qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2": PreTokenizer((_QWEN2,)),
+    "qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2 bailingmoe bailingmoe2"
+    " llada-moe": PreTokenizer((_QWEN2,)),
     "qwen35": PreTokenizer((_QWEN35,)),
     "ufakzeka": PreTokenizer((_either(_WORD, r"\p{N}", _SIGNS + r"[\r\n]*", _NEWLINES, _SPACES),)),
     "laguna": PreTokenizer((r"[^\n]+|\n+", _QWEN2)),
-    "bailingmoe bailingmoe2 llada-moe": PreTokenizer(
-        (_either(_CONTRACTION, _WORD, r"\p{N}", _SIGNS + r"[\r\n]*", r"\s*[\r\n]", _SPACES),)
-    ),
     "seed-coder": PreTokenizer(
         (_either(_CONTRACTION, _WORD, r"\p{N}", r" ?[^\s\p{L}\p{N}\r\n]+", _NEWLINES, _SPACES),)
     ),
     "exaone-moe": PreTokenizer(
-        (_either(_CONTRACTION, _EXAONE_WORD, r"\p{N}", _SIGNS + r"[\r\n/]?", r"\s*[\r\n]", _SPACES),)
+        (_either(_CONTRACTION, _EXAONE_WORD, r"\p{N}", _SIGNS + r"[\r\n/]?", _NEWLINES, _SPACES),)
     ),
     "minicpm5": PreTokenizer(
         (_THREE_DIGITS, _either(_CONTRACTION, _WORD, r"\p{N}+", _SIGNS + r"[\r\n]*", _NEWLINES, _SPACES)),
@@ -164,9 +164,9 @@ _TABLE = {
     "youtu": PreTokenizer((_YOUTU_SCRIPTS, _YOUTU), ignore_merges=True),
     "tekken": PreTokenizer((_TEKKEN,), ignore_merges=True, add_bos=True),
     "gpt-4o llama4 kanana2 talkie minimax-m2": PreTokenizer((_GPT4O,)),
-    "granite-embed-multi-97m": PreTokenizer((_GRANITE_MULTI,), ignore_merges=True),
-    "tiny_aya cohere2moe": PreTokenizer((_THREES_FROM_THE_END, _TINY_AYA)),
-    "afmoe": PreTokenizer((_THREES_FROM_THE_END, _ASIAN_SCRIPTS, _DEEPSEEK3)),
+    "granite-embed-multi-97m": PreTokenizer((_GRANITE,), ignore_merges=True),
+    "tiny_aya cohere2moe": PreTokenizer((_BEHIND_NUMBERS, _THREES_FROM_THE_END, _TINY_AYA)),
+    "afmoe": PreTokenizer((_BEHIND_NUMBERS, _THREES_FROM_THE_END, _ASIAN_SCRIPTS, _DEEPSEEK3)),
     "kimi-k2": PreTokenizer((_KIMI,)),
     "gemma4 granite-embed-multi-311m": _GEMMA4,
     "mmbert": _MMBERT,

@@ -6,6 +6,7 @@ Files say little about this, so llama.cpp knows such tokens by their text; the l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -59,7 +60,8 @@ def find_ends(vocabulary: Vocabulary, metadata: Metadata, eos: int | None) -> tu
     for text in _SHOWN:
         if text in vocabulary.ids:
             types[vocabulary.ids[text]] = TokenType.USER_DEFINED
-    ends |= {eos, vocabulary.special_id(metadata, "eot"), vocabulary.special_id(metadata, "eom")} - {None}  # type: ignore[arg-type]
+    named = (eos, vocabulary.special_id(metadata, "eot"), vocabulary.special_id(metadata, "eom"))
+    ends.update(token for token in named if token is not None)
     for text, kind in _not_ends({vocabulary.texts[token] for token in ends}):
         ends.discard(vocabulary.ids[text])
         types[vocabulary.ids[text]] = kind
@@ -86,16 +88,16 @@ class SpecialToken:
 
     def cut(self, part: str) -> Iterator[str | int]:
         """The part with this token in place of each occurrence of its text."""
-        left, found, right = part.partition(self.text)
-        while found:
-            if self.strip_left:
-                left = left.rstrip(_WHITE_SPACE)
-            if self.strip_right:
-                right = right.lstrip(_WHITE_SPACE)
-            yield from (left, self.token) if left else (self.token,)
-            left, found, right = right.partition(self.text)
-        if left:
-            yield left
+        pieces = part.split(self.text)
+        for at, piece in enumerate(pieces):
+            if at > 0:
+                yield self.token
+                if self.strip_right:
+                    piece = piece.lstrip(_WHITE_SPACE)
+            if self.strip_left and at + 1 < len(pieces):
+                piece = piece.rstrip(_WHITE_SPACE)
+            if piece:
+                yield piece
 
 
 _WHITE_SPACE = " \t\n\v\f\r"  # what C calls white space
@@ -127,16 +129,13 @@ class SpecialTokens:
 def _stripping(vocabulary: Vocabulary, metadata: Metadata, special: Iterable[int]) -> tuple[set[int], set[int]]:
     """Tokens that swallow white space on their left, and on their right: llama.cpp knows them by the model's name."""
     name = metadata.str("general.name", "").lower()
-    pre = metadata.str("tokenizer.ggml.pre", "")
-    architecture = metadata.str("general.architecture", "")
-    mask = None
-    if any(known in pre for known in ("jina-v2-de", "jina-v2-es", "jina-v2-code", "mmbert")) or any(
-        known in architecture for known in ("nomic-bert-moe", "jina-bert-v3")
+    if re.search("jina-v2-(de|es|code)|mmbert", metadata.str("tokenizer.ggml.pre", "")) or re.search(
+        "nomic-bert-moe|jina-bert-v3", metadata.str("general.architecture", "")
     ):
-        mask = vocabulary.ids.get("<mask>")
-    elif "phi-3" in name or "phi3" in name:
+        return {vocabulary.ids["<mask>"]} if "<mask>" in vocabulary.ids else set(), set()
+    if "phi-3" in name or "phi3" in name:
         kept = {vocabulary.ids.get(text) for text in ("<unk>", "<s>", "<|endoftext|>")}
         return set(), {token for token in special if token not in kept}
-    elif "modern-bert" in name:
-        mask = vocabulary.ids.get("[MASK]")
-    return set() if mask is None else {mask}, set()
+    if "modern-bert" in name:
+        return {vocabulary.ids["[MASK]"]} if "[MASK]" in vocabulary.ids else set(), set()
+    return set(), set()
