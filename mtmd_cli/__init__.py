@@ -25,6 +25,8 @@ from mtmd_cli.errors import (
 )
 
 if TYPE_CHECKING:
+    from mtmd_cli.diagnostics.report import WarmupReport
+    from mtmd_cli.diagnostics.warmup import warm_up
     from mtmd_cli.pipeline.engine import Engine
     from mtmd_cli.pipeline.events import Event, Finished, Progress, TextPiece
     from mtmd_cli.pipeline.load import load
@@ -49,8 +51,10 @@ __all__ = [
     "Trace",
     "UnsupportedModel",
     "UsageError",
+    "WarmupReport",
     "__version__",
     "load",
+    "warm_up",
 ]
 
 _LAZY = {
@@ -61,7 +65,9 @@ _LAZY = {
     "Sampling": "mtmd_cli.pipeline.sampler",
     "TextPiece": "mtmd_cli.pipeline.events",
     "Trace": "mtmd_cli.pipeline.trace",
+    "WarmupReport": "mtmd_cli.diagnostics.report",
     "load": "mtmd_cli.pipeline.load",
+    "warm_up": "mtmd_cli.diagnostics.warmup",
 }
 
 

@@ -13,7 +13,7 @@ from mtmd_cli.cli.output import Screen
 from mtmd_cli.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from mtmd_cli import Engine, Finished
+    from mtmd_cli import Engine, Finished, WarmupReport
 
 
 def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
@@ -25,7 +25,7 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
     trace = api.Trace() if settings.trace else None
     screen.progress("loading")
     engine, load_ms = _timed(lambda: api.load(settings.model, settings.mmproj, **settings.load))
-    report, warmup_ms = _timed(lambda: warm_up(engine, settings, screen))
+    report, warmup_ms = _timed(lambda: warm_up(engine, settings, screen, api=api))
     events = engine.stream(
         settings.prompt,
         settings.images,
@@ -51,9 +51,15 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
     _show(settings, screen, finished, timings, report)
 
 
-def warm_up(engine: Engine, settings: Settings, screen: Screen) -> Mapping[str, Any] | None:
-    """Try the vision tower before the question, as `--warmup` says; what the report says, as plain data."""
-    return None
+def warm_up(engine: Engine, settings: Settings, screen: Screen, *, api: Any) -> WarmupReport | None:
+    """Try the models before the question, as `--warmup` says, and tell on stderr what came of it."""
+    if settings.warmup == "off":
+        return None
+    screen.progress("warming up")
+    report: WarmupReport = api.warm_up(engine, settings.warmup, settings.images)
+    for line in report.lines(verbose=settings.verbose):
+        screen.note(line)
+    return report
 
 
 def _follow(events: Iterable[object], screen: Screen, api: Any) -> tuple[Finished, float]:
@@ -76,7 +82,7 @@ def _show(
     screen: Screen,
     finished: Finished,
     timings: Mapping[str, Any],
-    report: Mapping[str, Any] | None,
+    report: WarmupReport | None,
 ) -> None:
     """The JSON object (docs/json.md) on stdout, or with `-v` the timings on stderr."""
     if settings.json:
@@ -85,7 +91,7 @@ def _show(
             "tokens": list(finished.tokens),
             "chunks": _plain(finished.chunks),
             "timings": timings,
-            "warmup": report,
+            "warmup": _plain(report),
             "model": {"path": settings.model, "mmproj": settings.mmproj},
         }
         screen.out.write(json.dumps(told, ensure_ascii=False) + "\n")
@@ -93,7 +99,8 @@ def _show(
     elif settings.verbose:
         screen.answer("\n" if not finished.text.endswith("\n") else "")
         for name, value in timings.items():
-            screen.note(f"{name:22} {value:10.1f}" if isinstance(value, float) else f"{name:22} {value:>10}")
+            shown = "unknown" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
+            screen.note(f"{name:22} {shown:>10}")
 
 
 def _timed(work: Any) -> tuple[Any, float]:

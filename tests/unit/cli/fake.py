@@ -27,7 +27,15 @@ class Finished:
     text: str
     tokens: tuple[int, ...]
     chunks: tuple[dict[str, Any], ...]
-    timings: dict[str, float]
+    timings: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class FakeReport:
+    mode: str
+
+    def lines(self, *, verbose: bool) -> list[str]:
+        return ["warmup: in detail"] if verbose else []
 
 
 class FakeTrace:
@@ -41,6 +49,7 @@ class FakeApi:
 
     pieces: tuple[str | BaseException, ...] = ("A ", "cat.")
     loading: BaseException | None = None
+    timings: dict[str, float | None] = field(default_factory=lambda: {"prefill_ms": 1.5})
     calls: dict[str, Any] = field(default_factory=dict)
 
     Progress = Progress
@@ -56,6 +65,10 @@ class FakeApi:
             raise self.loading
         return self
 
+    def warm_up(self, engine: object, mode: str, images: tuple[str, ...]) -> FakeReport:
+        self.calls["warm_up"] = {"mode": mode, "images": images}
+        return FakeReport(mode)
+
     def stream(self, prompt: str, images: tuple[str, ...] = (), **arguments: Any) -> Iterator[object]:
         self.calls["stream"] = {"prompt": prompt, "images": images, **arguments}
         yield Progress("encoding", 1, 2)
@@ -65,4 +78,4 @@ class FakeApi:
             yield TextPiece(piece, token)
         text = "".join(piece for piece in self.pieces if isinstance(piece, str))
         chunk = {"type": "text", "tokens": (1, 2), "pos_0": 0}
-        yield Finished("end", text, tuple(range(len(self.pieces))), (chunk,), {"prefill_ms": 1.5})
+        yield Finished("end", text, tuple(range(len(self.pieces))), (chunk,), self.timings)

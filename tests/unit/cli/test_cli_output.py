@@ -58,7 +58,7 @@ def test_json_is_one_object(run: Run) -> None:
         "text": "A café",
         "tokens": [0, 1],
         "chunks": [{"type": "text", "tokens": [1, 2], "pos_0": 0}],
-        "warmup": None,
+        "warmup": {"mode": "encode"},
         "model": {"path": "m.gguf", "mmproj": "p.gguf"},
     }
     assert set(timings) == {"prefill_ms", "load_ms", "warmup_ms", "first_token_ms", "total_ms", "peak_rss_mib"}
@@ -77,9 +77,31 @@ def test_json_of_a_failed_answer_is_nothing(run: Run) -> None:
 
 
 def test_verbose_tells_the_timings_on_stderr(run: Run) -> None:
-    outcome = run(*ASK, "-v")
+    outcome = run(*ASK, "-v", api=FakeApi(timings={"prefill_ms": 1.5, "peak_device_mib": None}))
     assert outcome.out == "A cat.\n"
-    assert [line.split()[0] for line in outcome.err.splitlines()][:2] == ["prefill_ms", "load_ms"]
+    assert [line.split()[0] for line in outcome.err.splitlines()][:4] == [
+        "warmup:",
+        "prefill_ms",
+        "peak_device_mib",
+        "load_ms",
+    ]
+    assert "peak_device_mib           unknown\n" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ((), "encode"),
+        (("--warmup", "plan"), "plan"),
+        (("--warmup", "off"), None),
+        (("--no-warmup",), None),
+    ],
+)
+def test_warmup_goes_before_the_question_unless_it_is_off(run: Run, words: tuple[str, ...], mode: str | None) -> None:
+    outcome = run(*ASK, "-mm", "p.gguf", "--image", "cat.jpg", "--json", *words)
+    assert list(outcome.calls) == ["load", *(["warm_up"] if mode else []), "stream"]
+    assert outcome.calls.get("warm_up") == ({"mode": mode, "images": ("cat.jpg",)} if mode else None)
+    assert json.loads(outcome.out)["warmup"] == ({"mode": mode} if mode else None)
 
 
 def test_a_trace_is_written_at_the_end(run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""The recorder: every operator that a model issues, with its tensors, its device and its module.
+
+Run it under `no_grad`: under `inference_mode` composite operators (linear, attention) arrive whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mtmd_cli.diagnostics.memory import LiveMemory
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """A tensor without its values. stride: in elements."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    @staticmethod
+    def of(tensor: Tensor) -> TensorType:
+        """Dtype as torch prints it, without `torch.`."""
+        return TensorType(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), tuple(tensor.stride()))
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator call. module: the innermost module that issued it, by its tensor names in the file."""
+
+    op: str
+    module: str
+    device: str
+    outputs: tuple[TensorType, ...]
+    inputs: tuple[TensorType, ...]
+
+
+class Recorder(TorchDispatchMode):
+    """Records what happens inside `with recorder:`, on real tensors and on fake ones.
+
+    root: its modules give the nodes their names. weights: tensors that are no activations.
+    """
+
+    def __init__(self, root: nn.Module, weights: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.nodes: list[Node] = []
+        self.memory = LiveMemory()
+        self._names = {module: tensor_name(name) for name, module in root.named_modules()}
+        self._stack: list[str] = []
+        self._handles: list[Any] = []
+        for tensor in weights:
+            self.memory.ignore(tensor)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Otherwise torch imports its compiler for the first operator: a second that the first word would wait for.
+        return False
+
+    def __enter__(self) -> Recorder:
+        self._handles = [
+            register_module_forward_pre_hook(self._enter_module),
+            register_module_forward_hook(self._leave_module, always_call=True),
+        ]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        for handle in self._handles:
+            handle.remove()
+        self._stack.clear()
+
+    def _enter_module(self, module: nn.Module, _: object) -> None:
+        self._stack.append(self._names.get(module, ""))
+
+    def _leave_module(self, module: nn.Module, _: object, __: object) -> None:
+        if self._stack:
+            self._stack.pop()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.namespace == "prim":  # questions about a tensor, not work on it
+            return func(*args, **kwargs)
+        inputs = list(tensors((*args, *kwargs.values())))
+        for tensor in inputs:  # what the run was given is live as well
+            self.memory.allocate(tensor)
+        result = func(*args, **kwargs)
+        outputs = list(tensors((result,)))
+        for tensor in outputs:
+            self.memory.allocate(tensor)
+        where = (outputs or inputs)[:1]
+        self.nodes.append(
+            Node(
+                op=op_name(func),
+                module=self._stack[-1] if self._stack else "",
+                device=device_label(where[0].device) if where else "CPU",
+                outputs=tuple(map(TensorType.of, outputs)),
+                inputs=tuple(map(TensorType.of, inputs)),
+            )
+        )
+        return result
+
+
+def op_name(func: Any) -> str:
+    """`aten.addmm`: an operator without its overload."""
+    return str(func._schema.name).replace("::", ".")
+
+
+def tensor_name(module: str) -> str:
+    """The name of a module in the file: attributes that begin with an underscore add nothing."""
+    return ".".join(part for part in module.split(".") if not part.startswith("_"))
+
+
+def device_label(device: torch.device) -> str:
+    """CPU, CUDA0, MPS …"""
+    return device.type.upper() + ("" if device.index is None else str(device.index))
+
+
+def tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments or results, also those inside lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from tensors(value)
+
+
+def splits(nodes: Sequence[Node]) -> int:
+    """Runs of operators on one device; more than one means that tensors travel on the way."""
+    return len(list(groupby(node.device for node in nodes)))

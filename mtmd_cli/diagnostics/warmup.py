@@ -1,0 +1,223 @@
+"""Warmup: run the models once before the first question, or plan the run on tensors without data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
+
+import torch
+from PIL.Image import Image
+from torch import nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+
+from mtmd_cli.diagnostics.recorder import Node, Recorder, device_label, splits
+from mtmd_cli.diagnostics.report import Buffer, Flash, Graph, Mode, OpGroup, WarmupReport
+from mtmd_cli.image.load import image_size
+from mtmd_cli.image.size import Size
+from mtmd_cli.nn.cache import Cache
+from mtmd_cli.pipeline.engine import Engine, ImageSource
+from mtmd_cli.pipeline.flash import FlashChoice
+from mtmd_cli.pipeline.positions import text_positions
+
+Run = Callable[[], object]
+
+
+def warm_up(engine: Engine, mode: Mode = "encode", images: Sequence[ImageSource] = ()) -> WarmupReport:
+    """Try the models before the question, so that the first image is not slow and its cost is known.
+
+    mode: "encode" runs tower and language model once for real; "plan" runs both on tensors without data, so it costs
+    no memory and finds the same; "off" does neither. images: those of the question; slices that differ from the
+    warmup size are planned. Raises FileError or ImageError for an image that cannot be read.
+    """
+    found = [_attempt(make) for make in _graphs(engine, mode, images)]
+    return WarmupReport(
+        mode=mode,
+        vision_flash=_flash(engine.vision_flash) if engine.vision_flash is not None else None,
+        language_flash=_flash(engine.flash),
+        graphs=tuple(graph for graph in found if isinstance(graph, Graph)),
+        notes=tuple(note for note in found if isinstance(note, str)),
+    )
+
+
+def _attempt(make: Callable[[], Graph]) -> Graph | str:
+    """A graph, or in words why there is none: warmup must not end a program that could go on."""
+    try:
+        return make()
+    except torch.OutOfMemoryError as error:
+        return f"out of memory: {str(error).splitlines()[0]}"
+    except (DynamicOutputShapeException, DataDependentOutputException) as error:
+        return f"cannot be planned: {error.func} needs the values of a tensor"
+
+
+def _graphs(engine: Engine, mode: Mode, images: Sequence[ImageSource]) -> Iterator[Callable[[], Graph]]:
+    """The graphs to look at, each as a call that makes one."""
+    if mode == "off":
+        return
+    real = mode == "encode"
+    if engine.vision is not None:
+        slicing = engine.vision.slicing
+        seen = [slicing.warmup_size()]
+        yield partial(tower_graph, engine, seen[0], "warmup", real=real)
+        for number, image in enumerate(images, 1):
+            whole = Size(*image.size) if isinstance(image, Image) else image_size(image)
+            for size in (piece.size for piece in slicing.plan(whole).slices):
+                if size not in seen:
+                    seen.append(size)
+                    yield partial(tower_graph, engine, size, f"image {number}", real=False)
+    if not real:
+        yield partial(decoder_graph, engine, min(engine.batch, engine.context), "prefill", real=False)
+    yield partial(decoder_graph, engine, 1, "decode", real=real)
+
+
+def tower_graph(engine: Engine, size: Size, subject: str, *, real: bool) -> Graph:
+    """The vision tower on one slice of `size`."""
+    vision, device = engine.vision, engine.vision_device
+    assert vision is not None, "a tower graph without a tower"
+    shape = (1, 3, size.height, size.width)
+
+    def prepare() -> Run:
+        pixels = torch.zeros(shape, dtype=engine.vision_dtype, device=device)
+        return lambda: vision.tower(pixels)
+
+    trial = _try_really(vision.tower, device, prepare) if real else _plan(vision.tower, prepare)
+    return _graph("vision", subject, trial, width=size.width, height=size.height)
+
+
+def decoder_graph(engine: Engine, tokens: int, subject: str, *, real: bool) -> Graph:
+    """The language model on the first tokens of an empty context, with the logits of the last."""
+    decoder, device = engine.decoder, engine.device
+    caches = list[Cache]()
+
+    def prepare() -> Run:
+        ids = torch.full((tokens,), engine.tokenizer.bos or 0, device=device)
+        positions = text_positions(0, tokens, grid=engine.grid_positions).to(device)
+        cache = decoder.new_cache(*engine.cache_types)
+        caches.append(cache)  # so that it outlives the run, and is no activation
+
+        def run() -> torch.Tensor:
+            cache.roll_back(0)
+            hidden = decoder(decoder.embed(ids), positions, cache)
+            return decoder.logits(hidden[-1:])
+
+        return run
+
+    trial = _try_really(decoder, device, prepare) if real else _plan(decoder, prepare)
+    return _graph("language", subject, trial, tokens=tokens, kept=caches[0].nbytes)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A recorded run, and for a real one what it cost. measured: bytes at the peak, by device."""
+
+    recorder: Recorder
+    how: Literal["encode", "plan"]
+    measured: dict[torch.device, int] = field(default_factory=dict)
+    first_ms: float | None = None
+    second_ms: float | None = None
+
+
+def _try_really(root: nn.Module, device: torch.device, prepare: Callable[[], Run]) -> _Trial:
+    """Run on real tensors. An accelerator prepares kernels in its first run, so there a second one is timed too."""
+    recorder = Recorder(root, _weights(root))
+    if device.type == "cpu":
+        first_ms = _timed(lambda: _record(recorder, prepare), device)
+        return _Trial(recorder, "encode", first_ms=first_ms)
+    with torch.inference_mode():
+        first_ms = _timed(prepare(), device)
+        before = _reset_peak(device)
+        second_ms = _timed(prepare(), device)
+        measured = {device: torch.cuda.max_memory_allocated(device) - before} if device.type == "cuda" else {}
+    _record(recorder, prepare)
+    return _Trial(recorder, "encode", measured, first_ms, second_ms)
+
+
+def _plan(root: nn.Module, prepare: Callable[[], Run]) -> _Trial:
+    """Run on tensors without data, which cost no memory."""
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        weights = [fake.from_tensor(weight) for weight in _weights(root)]  # the mode would forget them
+        recorder = Recorder(root, weights)
+        _record(recorder, prepare)
+        del weights
+    return _Trial(recorder, "plan")
+
+
+def _record(recorder: Recorder, prepare: Callable[[], Run]) -> None:
+    run = prepare()
+    with torch.no_grad(), recorder:
+        run()
+    del run  # and with it the inputs, which else would seem to outlive the run
+    recorder.memory.stop()
+
+
+def _weights(root: nn.Module) -> list[torch.Tensor]:
+    return [*root.parameters(), *root.buffers()]
+
+
+def _timed(run: Run, device: torch.device) -> float:
+    """Milliseconds of a run, to the end of what it started on the device."""
+    started = time.perf_counter()
+    run()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return (time.perf_counter() - started) * 1000
+
+
+def _reset_peak(device: torch.device) -> int:
+    """Bytes that are allocated now; the peak counts from here."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def _graph(
+    model: Literal["vision", "language"],
+    subject: str,
+    trial: _Trial,
+    *,
+    width: int | None = None,
+    height: int | None = None,
+    tokens: int | None = None,
+    kept: int = 0,
+) -> Graph:
+    nodes = trial.recorder.nodes
+    peaks = trial.recorder.memory.peaks()
+    return Graph(
+        model=model,
+        subject=subject,
+        how=trial.how,
+        nodes=len(nodes),
+        splits=splits(nodes),
+        buffers=tuple(
+            Buffer(device_label(device), planned, trial.measured.get(device)) for device, planned in peaks.items()
+        ),
+        ops=groups(nodes),
+        width=width,
+        height=height,
+        tokens=tokens,
+        kept=kept,
+        first_ms=trial.first_ms,
+        second_ms=trial.second_ms,
+    )
+
+
+def groups(nodes: Sequence[Node]) -> tuple[OpGroup, ...]:
+    """Equal operators together, in the order in which they first came."""
+    found: dict[Node, list[Node]] = {}
+    for node in nodes:
+        found.setdefault(replace(node, module=""), []).append(node)
+    return tuple(
+        OpGroup(key.op, key.device, len(equal), equal[0].module, key.outputs, key.inputs)
+        for key, equal in found.items()
+    )
+
+
+def _flash(choice: FlashChoice) -> Flash:
+    return Flash(choice.enabled, choice.backend.value, choice.reason)
