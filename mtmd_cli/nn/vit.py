@@ -200,4 +200,10 @@ class ViT(nn.Module):
         return x
 
     def _rope(self, places: Tensor) -> Tables | None:
-        return self.spec.rope.table(places) if self.spec.rope is not None else None
+        if self.spec.rope is None:
+            return None
+        if self.class_embd is not None:
+            # A class token stands in the corner, and patches count from one.
+            corner, places = places.new_zeros(1, 2), places + 1
+            places = torch.cat((corner, places) if self.spec.class_first else (places, corner))
+        return self.spec.rope.table(places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from math import isqrt
 
 import torch
 
@@ -32,6 +33,15 @@ def join_frames(tensors: dict[str, PackedTensor]) -> None:
     if first is not None and second is not None and first.shape == second.shape:
         dense = first.dequantise(torch.float32) + second.dequantise(torch.float32)
         tensors[first.name] = replace(first, type=GGMLType.F32, data=dense.view(-1).view(torch.uint8))
+
+
+def fold_kernel(tensors: dict[str, PackedTensor]) -> None:
+    """A patch kernel that is held as a matrix: a row of (colour, row, column) for each output."""
+    kernel = tensors.get("v.patch_embd.weight")
+    if kernel is not None and len(kernel.shape) == 2:
+        patch = isqrt(kernel.shape[1] // 3)
+        if 3 * patch**2 == kernel.shape[1]:
+            tensors[kernel.name] = replace(kernel, shape=(kernel.shape[0], 3, patch, patch))
 
 
 def swap_ffn(tensors: dict[str, PackedTensor]) -> None:

@@ -6,6 +6,8 @@ from mtmd_cli.vision.families.gemma3 import GEMMA3
 from mtmd_cli.vision.families.idefics3 import IDEFICS3
 from mtmd_cli.vision.families.internvl import INTERNVL
 from mtmd_cli.vision.families.janus_pro import JANUS_PRO
+from mtmd_cli.vision.families.kimivl import KIMIVL
+from mtmd_cli.vision.families.llama4 import LLAMA4
 from mtmd_cli.vision.families.mlp import MLP
 from mtmd_cli.vision.families.pixtral import PIXTRAL
 from mtmd_cli.vision.families.qwenvl import QWEN2VL, QWEN3VL, QWEN25VL
@@ -16,6 +18,8 @@ VISION_FAMILIES: tuple[VisionFamily, ...] = (
     IDEFICS3,
     INTERNVL,
     JANUS_PRO,
+    KIMIVL,
+    LLAMA4,
     MLP,
     PIXTRAL,
     QWEN2VL,
