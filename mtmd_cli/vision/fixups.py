@@ -29,8 +29,9 @@ def transpose(name: str) -> Fixup:
 
 def join_frames(tensors: dict[str, PackedTensor]) -> None:
     """Two patch kernels, for two frames of a video: a still image stands for both, so one kernel, their sum, serves."""
-    first, second = tensors.get("v.patch_embd.weight"), tensors.pop("v.patch_embd.weight.1", None)
+    first, second = tensors.get("v.patch_embd.weight"), tensors.get("v.patch_embd.weight.1")
     if first is not None and second is not None and first.shape == second.shape:
+        del tensors[second.name]
         dense = first.dequantise(torch.float32) + second.dequantise(torch.float32)
         tensors[first.name] = replace(first, type=GGMLType.F32, data=dense.view(-1).view(torch.uint8))
 

@@ -38,8 +38,8 @@ class Vision:
         if not wanted or (self.config.limits.least or 0) >= wanted:
             return None
         return (
-            f"{self.family.name} models find places in an image reliably only with {wanted} image tokens or more; "
-            f"small images get more with --image-min-tokens {wanted}"
+            f"models with the projector {self.family.name} find places in an image reliably only from {wanted} image "
+            f"tokens on; --image-min-tokens {wanted} enlarges smaller images"
         )
 
 

@@ -141,20 +141,26 @@ def write_tower(
     metadata: Mapping[str, Value],
     *,
     change: Change | None = None,
+    extra: Mapping[str, Tensor] | None = None,
+    activation: str | None = "gelu",
 ) -> Path:
-    """A projector file. tensors: under the names of the checkpoint; metadata: without the prefix `clip.vision.`."""
+    """A projector file. tensors: under the names of the checkpoint; metadata: without the prefix `clip.vision.`.
+
+    extra: tensors that the converter names by hand, under these names. activation: the one that the file names.
+    """
     keys: dict[str, Value] = {
         "general.architecture": "clip",
         "clip.has_vision_encoder": True,
         "clip.projector_type": projector,
-        "clip.use_gelu": True,
         "clip.vision.image_mean": [0.5, 0.5, 0.5],
         "clip.vision.image_std": [0.5, 0.5, 0.5],
     }
+    keys |= {f"clip.use_{activation}": True} if activation else {}
     keys |= {f"clip.vision.{key}": value for key, value in metadata.items()}
     blocks = metadata["block_count"]
     assert isinstance(blocks, int)
-    return write_gguf(folder / "mmproj.gguf", keys, gguf_names(tensors, gguf.MODEL_ARCH.MMPROJ, blocks, change))
+    named = gguf_names(tensors, gguf.MODEL_ARCH.MMPROJ, blocks, change)
+    return write_gguf(folder / "mmproj.gguf", keys, {**named, **(extra or {})})
 
 
 def load_decoder(path: Path, backend: Backend = Backend.EAGER) -> Decoder:

@@ -46,6 +46,11 @@ def qwen_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     return _spec(keys, keys.rope(pairs=False))
 
 
+def qwen2vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
+    """Positions count time, rows and columns."""
+    return _spec(keys, _grid_rope(keys, interleaved=False))
+
+
 def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """The axes of a position take turns, and the k-th further feature of an image joins in behind layer k."""
     count, layers = keys.int("n_deepstack_layers", 0), keys.int("block_count")
@@ -54,11 +59,21 @@ def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
             f"{keys.architecture}.n_deepstack_layers is {count}, expected less than the {layers} layers",
             hint="the file's converter wrote it wrongly; try another file",
         )
-    return _spec(keys, keys.rope(pairs=False, interleaved=True), deepstack=count)
+    return _spec(keys, _grid_rope(keys, interleaved=True), deepstack=count)
+
+
+def _grid_rope(keys: Keys, *, interleaved: bool) -> Rope:
+    rope = keys.rope(pairs=False, interleaved=interleaved)
+    if not rope.sections:
+        raise GGUFError(
+            f"{keys.architecture}.rope.dimension_sections is missing, expected the shares of time, rows and columns",
+            hint="convert the file again with a newer converter",
+        )
+    return rope
 
 
 LLAMA = LanguageFamily("llama", llama_spec)
 QWEN2 = LanguageFamily("qwen2", qwen_spec)
 QWEN3 = LanguageFamily("qwen3", qwen_spec)
-QWEN2VL = LanguageFamily("qwen2vl", qwen_spec)
+QWEN2VL = LanguageFamily("qwen2vl", qwen2vl_spec)
 QWEN3VL = LanguageFamily("qwen3vl", qwen3vl_spec)
