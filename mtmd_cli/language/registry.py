@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from mtmd_cli.language.families.deepseek2 import DEEPSEEK2
 from mtmd_cli.language.families.gemma3 import GEMMA3
-from mtmd_cli.language.families.llama import LLAMA, QWEN2, QWEN2VL, QWEN3, QWEN3VL
+from mtmd_cli.language.families.llama import LLAMA, MISTRAL3, QWEN2, QWEN2VL, QWEN3, QWEN3VL
 from mtmd_cli.language.families.llama4 import LLAMA4
 from mtmd_cli.language.family import LanguageFamily
 
 LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     LLAMA,
     LLAMA4,
+    MISTRAL3,
     QWEN2,
     QWEN2VL,
     QWEN3,

@@ -9,7 +9,7 @@ from mtmd_cli.vision.families.janus_pro import JANUS_PRO
 from mtmd_cli.vision.families.kimivl import KIMIVL
 from mtmd_cli.vision.families.llama4 import LLAMA4
 from mtmd_cli.vision.families.mlp import MLP
-from mtmd_cli.vision.families.pixtral import PIXTRAL
+from mtmd_cli.vision.families.pixtral import LIGHTONOCR, PIXTRAL
 from mtmd_cli.vision.families.qwenvl import QWEN2VL, QWEN3VL, QWEN25VL
 from mtmd_cli.vision.family import VisionFamily
 
@@ -20,6 +20,7 @@ VISION_FAMILIES: tuple[VisionFamily, ...] = (
     JANUS_PRO,
     KIMIVL,
     LLAMA4,
+    LIGHTONOCR,
     MLP,
     PIXTRAL,
     QWEN2VL,

@@ -2,8 +2,9 @@
 what the two became with vision.
 
 Biases, norms and the sections of M-RoPE follow the file, so what tells the architectures apart is the order of the
-rope's pairs, and in Qwen3-VL further image features for the first layers.
-Source: src/models/{llama,qwen2,qwen3,qwen2vl,qwen3vl}.cpp.
+rope's pairs, in Qwen3-VL further image features for the first layers, and in Mistral 3 (Ministral 3, Mistral Small 3.2
+and later) a temperature.
+Source: src/models/{llama,qwen2,qwen3,qwen2vl,qwen3vl,mistral3}.cpp.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from mtmd_cli.errors import GGUFError
 from mtmd_cli.language.family import Keys, LanguageFamily
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.rope import Rope
-from mtmd_cli.nn.spec import Activation, Attention, DecoderSpec, FeedForward, Layer
+from mtmd_cli.nn.spec import Activation, Attention, DecoderSpec, FeedForward, Layer, Temperature
 
 
-def _spec(keys: Keys, rope: Rope, *, deepstack: int = 0) -> DecoderSpec:
+def _spec(keys: Keys, rope: Rope, *, deepstack: int = 0, temperature: Temperature | None = None) -> DecoderSpec:
     heads = keys.layers("attention.head_count")
     kv_heads = keys.metadata.layers(f"{keys.architecture}.attention.head_count_kv", len(heads), heads[0])
     widths = keys.layers("feed_forward_length")
@@ -27,7 +28,7 @@ def _spec(keys: Keys, rope: Rope, *, deepstack: int = 0) -> DecoderSpec:
         norm_eps=keys.float("attention.layer_norm_rms_epsilon"),
         layers=tuple(
             Layer(
-                Attention(heads[i], kv_heads[i], keys.head_dim, keys.value_dim, scale, rope),
+                Attention(heads[i], kv_heads[i], keys.head_dim, keys.value_dim, scale, rope, temperature=temperature),
                 FeedForward(widths[i], Activation.SILU),
                 deepstack=i if i <= deepstack else 0,
             )
@@ -72,8 +73,18 @@ def _grid_rope(keys: Keys, *, interleaved: bool) -> Rope:
     return rope
 
 
+def mistral3_spec(keys: Keys, parts: Parts) -> DecoderSpec:
+    """As llama; scores grow sharper with every stretch of the context that the model was first trained for."""
+    scale = keys.float("attention.temperature_scale", 0.0)
+    length = keys.int("rope.scaling.original_context_length", keys.int("context_length"))
+    if length < 1:
+        raise GGUFError(f"the original context length is {length}, expected a positive one", hint="convert it again")
+    return _spec(keys, keys.rope(pairs=True), temperature=Temperature(scale, length) if scale else None)
+
+
 LLAMA = LanguageFamily("llama", llama_spec)
 QWEN2 = LanguageFamily("qwen2", qwen_spec)
 QWEN3 = LanguageFamily("qwen3", qwen_spec)
 QWEN2VL = LanguageFamily("qwen2vl", qwen2vl_spec)
 QWEN3VL = LanguageFamily("qwen3vl", qwen3vl_spec)
+MISTRAL3 = LanguageFamily("mistral3", mistral3_spec)

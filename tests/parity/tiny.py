@@ -1,0 +1,51 @@
+"""The sizes of tiny towers, in the words of transformers and in those of a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tests.parity.pair import Value
+
+WIDTH, HIDDEN, HEADS, BLOCKS, PATCH, IMAGE = (
+    48,
+    80,
+    4,
+    5,
+    8,
+    48,
+)  # the map of names wants as many blocks as mm has numbers
+LANGUAGE_WIDTH = 64
+EPS = 1e-6
+
+SIZES: dict[str, Any] = {
+    "hidden_size": WIDTH,
+    "intermediate_size": HIDDEN,
+    "num_attention_heads": HEADS,
+    "num_hidden_layers": BLOCKS,
+    "patch_size": PATCH,
+    "image_size": IMAGE,
+    "layer_norm_eps": EPS,
+    "attn_implementation": "eager",
+}
+METADATA: dict[str, Value] = {
+    "embedding_length": WIDTH,
+    "feed_forward_length": HIDDEN,
+    "attention.head_count": HEADS,
+    "block_count": BLOCKS,
+    "patch_size": PATCH,
+    "image_size": IMAGE,
+    "projection_dim": LANGUAGE_WIDTH,
+    "attention.layer_norm_epsilon": EPS,
+}
+
+
+def some_pixels(slices: int, rows: int = IMAGE, columns: int = IMAGE) -> Tensor:
+    return torch.rand(slices, 3, rows, columns, generator=torch.Generator().manual_seed(2)) * 2 - 1
+
+
+def under(prefix: str, module: nn.Module) -> list[tuple[str, Tensor]]:
+    """The tensors of a module as a checkpoint names them."""
+    return [(f"{prefix}.{name}", tensor) for name, tensor in module.state_dict().items()]
