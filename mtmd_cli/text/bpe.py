@@ -20,7 +20,7 @@ class RankedPairs:
         self._pre = pre
         # Backwards, so that a merge that is listed twice keeps its first rank.
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
-        self._split = _splitter(pre)
+        self._split = word_splitter(pre)
         before_space = (pair[at - 1] for pair in merges if (at := pair.find(f" {SPACE}")) > 0)
         self._boundary = word_boundary(set(before_space)) if pre.escape_spaces else None
         self._byte_of = {letter: byte for byte, letter in enumerate(_byte_letters())}
@@ -63,7 +63,7 @@ class RankedPairs:
         return [ids[letter] for letter in symbol if letter.isascii() and letter in ids]
 
 
-def _splitter(pre: PreTokenizer) -> pre_tokenizers.PreTokenizer:
+def word_splitter(pre: PreTokenizer) -> pre_tokenizers.PreTokenizer:
     cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in pre.patterns]
     letters = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)] if pre.byte_level else []
     return pre_tokenizers.Sequence([*cuts, *letters])

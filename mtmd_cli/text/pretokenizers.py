@@ -102,8 +102,8 @@ _KIMI = _either(
     _NEWLINES,
     _SPACES,
 )
-# A number is cut in threes from its end. What stands before it stays with its first digits, as in llama.cpp. (Two steps,
-# since one pattern would look through the whole text from each of its characters.)
+# A number is cut in threes from its end. What stands before it stays with its first digits, as in llama.cpp. Two steps,
+# since one pattern would look through the whole text from each of its characters.
 _BEHIND_NUMBERS = r"(?<=\p{N})(?=\P{N})"
 _THREES_FROM_THE_END = r"\A\P{N}*\p{N}{1,3}(?=(?:\p{N}{3})*\z)|\p{N}{3}"
 _ASIAN_SCRIPTS = (

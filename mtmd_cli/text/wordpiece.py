@@ -58,7 +58,7 @@ class WordPieces:
                 letter = lower if self._lowercase and len(lower) == 1 else character
                 alone = category[0] == "P" or (category[0] == "S" and character < "\x7f") or _is_chinese(character)
                 spaced.append(f" {letter} " if alone else letter)
-        return "".join(spaced).split(" ")
+        return [word for word in "".join(spaced).split(" ") if word]
 
 
 # Not str.isspace(), which also has the separators U+001C to U+001F.
