@@ -26,6 +26,7 @@ from mtmd_cli.errors import (
 
 if TYPE_CHECKING:
     from mtmd_cli.diagnostics.report import WarmupReport
+    from mtmd_cli.diagnostics.support import watch
     from mtmd_cli.diagnostics.warmup import warm_up
     from mtmd_cli.pipeline.engine import Engine
     from mtmd_cli.pipeline.events import Event, Finished, Progress, TextPiece
@@ -55,6 +56,7 @@ __all__ = [
     "__version__",
     "load",
     "warm_up",
+    "watch",
 ]
 
 _LAZY = {
@@ -68,6 +70,7 @@ _LAZY = {
     "WarmupReport": "mtmd_cli.diagnostics.report",
     "load": "mtmd_cli.pipeline.load",
     "warm_up": "mtmd_cli.diagnostics.warmup",
+    "watch": "mtmd_cli.diagnostics.support",
 }
 
 

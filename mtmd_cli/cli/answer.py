@@ -37,7 +37,8 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
         alpha=settings.alpha,
         trace=trace,
     )
-    finished, first_token_ms = _follow(events, screen, api)
+    with api.watch(engine, deny_ops=settings.deny_ops, tell=screen.note):
+        finished, first_token_ms = _follow(events, screen, api)
     if trace is not None:
         trace.save(settings.trace)
     timings = {
@@ -56,7 +57,7 @@ def warm_up(engine: Engine, settings: Settings, screen: Screen, *, api: Any) -> 
     if settings.warmup == "off":
         return None
     screen.progress("warming up")
-    report: WarmupReport = api.warm_up(engine, settings.warmup, settings.images)
+    report: WarmupReport = api.warm_up(engine, settings.warmup, settings.images, deny_ops=settings.deny_ops)
     for line in report.lines(verbose=settings.verbose):
         screen.note(line)
     return report

@@ -52,6 +52,7 @@ _OUTPUT = [
         default="encode",
     ),
     Option("no_warmup", "--no-warmup", "the same as --warmup off", is_flag=True),
+    Option("deny_ops", "--deny-op NAME", "play a device that lacks an operator", multiple=True),
     Option("verbose", "-v, --verbose", "tell timings and choices", also="--log-verbose", is_flag=True),
     Option("debug", "--debug", "show the traceback of an error", is_flag=True),
     Option("version", "--version", "show the version, and exit", is_flag=True),

@@ -37,6 +37,7 @@ class Settings:
     ignore_eos: bool
     alpha: str
     warmup: str
+    deny_ops: tuple[str, ...]
     json: bool
     trace: Path | None
     verbose: bool
@@ -68,6 +69,7 @@ def settings_from(ctx: click.Context) -> Settings:
         ignore_eos=given["ignore_eos"],
         alpha=given["alpha"],
         warmup="off" if given["no_warmup"] else given["warmup"],
+        deny_ops=given["deny_ops"],
         json=given["json"],
         trace=_writable(given["trace"]),
         verbose=given["verbose"],

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mtmd_cli.diagnostics.report import Flash, Graph, WarmupReport
+    from mtmd_cli.diagnostics.report import Flash, Graph, OpGroup, WarmupReport
 
 MIB = 2**20
+RULE = "*" * 65
 
 
 def log_lines(report: WarmupReport, *, verbose: bool = False) -> Iterator[str]:
@@ -47,6 +48,22 @@ def _graph(graph: Graph) -> Iterator[str]:
     times = [time for time in (graph.first_ms, graph.second_ms) if time is not None]
     took = f", took {' ms, then '.join(f'{time:.1f}' for time in times)} ms" if times else ""
     yield f"graph splits = {graph.splits}, nodes = {graph.nodes}{took}"
+    lacking = [group for group in graph.ops if group.detour_ms is not None]
+    if lacking:
+        yield from _lacking(graph, lacking)
+
+
+def _lacking(graph: Graph, lacking: list[OpGroup]) -> Iterator[str]:
+    """Loud, for a run that goes over the CPU is slow and looks like any other."""
+    yield RULE
+    yield f"WARNING: the {graph.model} graph uses operators that its device lacks; they run on the CPU"
+    yield "         the performance will be suboptimal"
+    yield f"         list of unsupported ops (backend={graph.buffers[0].device}):"
+    for group in lacking:
+        result = group.outputs[0] if group.outputs else None
+        tensor = f"type = {result.dtype}, shape = {list(result.shape)}" if result else "no result"
+        yield f"{group.op:>32}: {tensor}, {group.count} x, {group.detour_ms or 0:.1f} ms, first in {group.module}"
+    yield RULE
 
 
 def _flash_lines(report: WarmupReport) -> Iterator[str]:

@@ -5,8 +5,8 @@ Run it under `no_grad`: under `inference_mode` composite operators (linear, atte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +16,10 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtmd_cli.diagnostics.memory import LiveMemory
+from mtmd_cli.diagnostics.support import Support, op_name, tensors
+
+# The device of an operator that its own device lacks.
+FALLBACK = "CPU (fallback)"
 
 
 @dataclass(frozen=True)
@@ -34,25 +38,32 @@ class TensorType:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator call. module: the innermost module that issued it, by its tensor names in the file."""
+    """One operator call.
+
+    module: the innermost module that issued it, by its tensor names in the file. detour_ms: what the way over the CPU
+    took, where the device lacks the operator.
+    """
 
     op: str
     module: str
     device: str
     outputs: tuple[TensorType, ...]
     inputs: tuple[TensorType, ...]
+    detour_ms: float | None = field(default=None, compare=False)
 
 
 class Recorder(TorchDispatchMode):
     """Records what happens inside `with recorder:`, on real tensors and on fake ones.
 
-    root: its modules give the nodes their names. weights: tensors that are no activations.
+    root: its modules give the nodes their names. weights: tensors that are no activations. support: what the device is
+    taken to lack.
     """
 
-    def __init__(self, root: nn.Module, weights: Iterable[Tensor]) -> None:
+    def __init__(self, root: nn.Module, weights: Iterable[Tensor], support: Support | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: list[Node] = []
         self.memory = LiveMemory()
+        self.support = support or Support()
         self._names = {module: tensor_name(name) for name, module in root.named_modules()}
         self._stack: list[str] = []
         self._handles: list[Any] = []
@@ -94,26 +105,22 @@ class Recorder(TorchDispatchMode):
         inputs = list(tensors((*args, *kwargs.values())))
         for tensor in inputs:  # what the run was given is live as well
             self.memory.allocate(tensor)
-        result = func(*args, **kwargs)
+        result, detour_ms = self.support.call(func, args, kwargs)
         outputs = list(tensors((result,)))
         for tensor in outputs:
             self.memory.allocate(tensor)
-        where = (outputs or inputs)[:1]
+        where = device_label(first.device) if (first := next(iter(outputs or inputs), None)) is not None else "CPU"
         self.nodes.append(
             Node(
                 op=op_name(func),
                 module=self._stack[-1] if self._stack else "",
-                device=device_label(where[0].device) if where else "CPU",
+                device=where if detour_ms is None else FALLBACK,
                 outputs=tuple(map(TensorType.of, outputs)),
                 inputs=tuple(map(TensorType.of, inputs)),
+                detour_ms=detour_ms,
             )
         )
         return result
-
-
-def op_name(func: Any) -> str:
-    """`aten.addmm`: an operator without its overload."""
-    return str(func._schema.name).replace("::", ".")
 
 
 def tensor_name(module: str) -> str:
@@ -124,15 +131,6 @@ def tensor_name(module: str) -> str:
 def device_label(device: torch.device) -> str:
     """CPU, CUDA0, MPS …"""
     return device.type.upper() + ("" if device.index is None else str(device.index))
-
-
-def tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among arguments or results, also those inside lists."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from tensors(value)
 
 
 def splits(nodes: Sequence[Node]) -> int:

@@ -26,7 +26,10 @@ class Buffer:
 
 @dataclass(frozen=True)
 class OpGroup:
-    """Equal operators: one name, one device, the same tensors. module: the first that issued it."""
+    """Equal operators: one name, one device, the same tensors. module: the first that issued it.
+
+    detour_ms: what they took on the way over the CPU, where their device lacks them.
+    """
 
     op: str
     device: str
@@ -34,6 +37,7 @@ class OpGroup:
     module: str
     outputs: tuple[TensorType, ...]
     inputs: tuple[TensorType, ...]
+    detour_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,11 @@ class WarmupReport:
     graphs: tuple[Graph, ...]
     notes: tuple[str, ...] = ()
     version: int = 1
+
+    @property
+    def lacking(self) -> bool:
+        """Whether a device lacks an operator, so that runs need the CPU behind it."""
+        return any(group.detour_ms is not None for graph in self.graphs for group in graph.ops)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, as docs/json.md describes it."""

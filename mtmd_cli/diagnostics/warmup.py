@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -19,6 +20,7 @@ from torch._subclasses.fake_tensor import (
 
 from mtmd_cli.diagnostics.recorder import Node, Recorder, device_label, splits
 from mtmd_cli.diagnostics.report import Buffer, Flash, Graph, Mode, OpGroup, WarmupReport
+from mtmd_cli.diagnostics.support import FallbackMode, Support
 from mtmd_cli.image.load import image_size
 from mtmd_cli.image.size import Size
 from mtmd_cli.nn.cache import Cache
@@ -29,14 +31,18 @@ from mtmd_cli.pipeline.positions import text_positions
 Run = Callable[[], object]
 
 
-def warm_up(engine: Engine, mode: Mode = "encode", images: Sequence[ImageSource] = ()) -> WarmupReport:
+def warm_up(
+    engine: Engine, mode: Mode = "encode", images: Sequence[ImageSource] = (), *, deny_ops: Sequence[str] = ()
+) -> WarmupReport:
     """Try the models before the question, so that the first image is not slow and its cost is known.
 
     mode: "encode" runs tower and language model once for real; "plan" runs both on tensors without data, so it costs
     no memory and finds the same; "off" does neither. images: those of the question; slices that differ from the
-    warmup size are planned. Raises FileError or ImageError for an image that cannot be read.
+    warmup size are planned. deny_ops: operators that the devices are taken to lack. Raises FileError or ImageError for
+    an image that cannot be read, UsageError for an operator that does not exist.
     """
-    found = [_attempt(make) for make in _graphs(engine, mode, images)]
+    support = Support.without(deny_ops)
+    found = [_attempt(make) for make in _graphs(engine, mode, images, support)]
     return WarmupReport(
         mode=mode,
         vision_flash=_flash(engine.vision_flash) if engine.vision_flash is not None else None,
@@ -56,7 +62,9 @@ def _attempt(make: Callable[[], Graph]) -> Graph | str:
         return f"cannot be planned: {error.func} needs the values of a tensor"
 
 
-def _graphs(engine: Engine, mode: Mode, images: Sequence[ImageSource]) -> Iterator[Callable[[], Graph]]:
+def _graphs(
+    engine: Engine, mode: Mode, images: Sequence[ImageSource], support: Support
+) -> Iterator[Callable[[], Graph]]:
     """The graphs to look at, each as a call that makes one."""
     if mode == "off":
         return
@@ -64,19 +72,19 @@ def _graphs(engine: Engine, mode: Mode, images: Sequence[ImageSource]) -> Iterat
     if engine.vision is not None:
         slicing = engine.vision.slicing
         seen = [slicing.warmup_size()]
-        yield partial(tower_graph, engine, seen[0], "warmup", real=real)
+        yield partial(tower_graph, engine, seen[0], "warmup", support, real=real)
         for number, image in enumerate(images, 1):
             whole = Size(*image.size) if isinstance(image, Image) else image_size(image)
             for size in (piece.size for piece in slicing.plan(whole).slices):
                 if size not in seen:
                     seen.append(size)
-                    yield partial(tower_graph, engine, size, f"image {number}", real=False)
+                    yield partial(tower_graph, engine, size, f"image {number}", support, real=False)
     if not real:
-        yield partial(decoder_graph, engine, min(engine.batch, engine.context), "prefill", real=False)
-    yield partial(decoder_graph, engine, 1, "decode", real=real)
+        yield partial(decoder_graph, engine, min(engine.batch, engine.context), "prefill", support, real=False)
+    yield partial(decoder_graph, engine, 1, "decode", support, real=real)
 
 
-def tower_graph(engine: Engine, size: Size, subject: str, *, real: bool) -> Graph:
+def tower_graph(engine: Engine, size: Size, subject: str, support: Support, *, real: bool) -> Graph:
     """The vision tower on one slice of `size`."""
     vision, device = engine.vision, engine.vision_device
     assert vision is not None, "a tower graph without a tower"
@@ -86,11 +94,11 @@ def tower_graph(engine: Engine, size: Size, subject: str, *, real: bool) -> Grap
         pixels = torch.zeros(shape, dtype=engine.vision_dtype, device=device)
         return lambda: vision.tower(pixels)
 
-    trial = _try_really(vision.tower, device, prepare) if real else _plan(vision.tower, prepare)
+    trial = _try(vision.tower, device, support, prepare, real=real)
     return _graph("vision", subject, trial, width=size.width, height=size.height)
 
 
-def decoder_graph(engine: Engine, tokens: int, subject: str, *, real: bool) -> Graph:
+def decoder_graph(engine: Engine, tokens: int, subject: str, support: Support, *, real: bool) -> Graph:
     """The language model on the first tokens of an empty context, with the logits of the last."""
     decoder, device = engine.decoder, engine.device
     caches = list[Cache]()
@@ -108,7 +116,7 @@ def decoder_graph(engine: Engine, tokens: int, subject: str, *, real: bool) -> G
 
         return run
 
-    trial = _try_really(decoder, device, prepare) if real else _plan(decoder, prepare)
+    trial = _try(decoder, device, support, prepare, real=real)
     return _graph("language", subject, trial, tokens=tokens, kept=caches[0].nbytes)
 
 
@@ -123,13 +131,14 @@ class _Trial:
     second_ms: float | None = None
 
 
-def _try_really(root: nn.Module, device: torch.device, prepare: Callable[[], Run]) -> _Trial:
-    """Run on real tensors. An accelerator prepares kernels in its first run, so there a second one is timed too."""
-    recorder = Recorder(root, _weights(root))
+def _try(root: nn.Module, device: torch.device, support: Support, prepare: Callable[[], Run], *, real: bool) -> _Trial:
+    if not real:
+        return _plan(root, support, prepare)
+    recorder = Recorder(root, _weights(root), support)
     if device.type == "cpu":
-        first_ms = _timed(lambda: _record(recorder, prepare), device)
-        return _Trial(recorder, "encode", first_ms=first_ms)
-    with torch.inference_mode():
+        return _Trial(recorder, "encode", first_ms=_timed(lambda: _record(recorder, prepare), device))
+    # An accelerator prepares its kernels in the first run, so a second one is timed too.
+    with torch.inference_mode(), nullcontext() if support.complete(device) else FallbackMode(support):
         first_ms = _timed(prepare(), device)
         before = _reset_peak(device)
         second_ms = _timed(prepare(), device)
@@ -138,11 +147,11 @@ def _try_really(root: nn.Module, device: torch.device, prepare: Callable[[], Run
     return _Trial(recorder, "encode", measured, first_ms, second_ms)
 
 
-def _plan(root: nn.Module, prepare: Callable[[], Run]) -> _Trial:
+def _plan(root: nn.Module, support: Support, prepare: Callable[[], Run]) -> _Trial:
     """Run on tensors without data, which cost no memory."""
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
         weights = [fake.from_tensor(weight) for weight in _weights(root)]  # the mode would forget them
-        recorder = Recorder(root, weights)
+        recorder = Recorder(root, weights, support)
         _record(recorder, prepare)
         del weights
     return _Trial(recorder, "plan")
@@ -214,9 +223,14 @@ def groups(nodes: Sequence[Node]) -> tuple[OpGroup, ...]:
     for node in nodes:
         found.setdefault(replace(node, module=""), []).append(node)
     return tuple(
-        OpGroup(key.op, key.device, len(equal), equal[0].module, key.outputs, key.inputs)
+        OpGroup(key.op, key.device, len(equal), equal[0].module, key.outputs, key.inputs, _detour_ms(equal))
         for key, equal in found.items()
     )
+
+
+def _detour_ms(nodes: Sequence[Node]) -> float | None:
+    times = [node.detour_ms for node in nodes if node.detour_ms is not None]
+    return sum(times) if times else None
 
 
 def _flash(choice: FlashChoice) -> Flash:

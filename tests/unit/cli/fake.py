@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,15 @@ class FakeApi:
             raise self.loading
         return self
 
-    def warm_up(self, engine: object, mode: str, images: tuple[str, ...]) -> FakeReport:
-        self.calls["warm_up"] = {"mode": mode, "images": images}
+    def warm_up(self, engine: object, mode: str, images: tuple[str, ...], **arguments: Any) -> FakeReport:
+        self.calls["warm_up"] = {"mode": mode, "images": images, **arguments}
         return FakeReport(mode)
+
+    @contextmanager
+    def watch(self, engine: object, *, deny_ops: tuple[str, ...], tell: Callable[[str], None]) -> Iterator[None]:
+        for name in deny_ops:
+            tell(f"{name} is lacking")
+        yield
 
     def stream(self, prompt: str, images: tuple[str, ...] = (), **arguments: Any) -> Iterator[object]:
         self.calls["stream"] = {"prompt": prompt, "images": images, **arguments}

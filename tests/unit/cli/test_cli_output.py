@@ -100,7 +100,7 @@ def test_verbose_tells_the_timings_on_stderr(run: Run) -> None:
 def test_warmup_goes_before_the_question_unless_it_is_off(run: Run, words: tuple[str, ...], mode: str | None) -> None:
     outcome = run(*ASK, "-mm", "p.gguf", "--image", "cat.jpg", "--json", *words)
     assert list(outcome.calls) == ["load", *(["warm_up"] if mode else []), "stream"]
-    assert outcome.calls.get("warm_up") == ({"mode": mode, "images": ("cat.jpg",)} if mode else None)
+    assert outcome.calls.get("warm_up") == ({"mode": mode, "images": ("cat.jpg",), "deny_ops": ()} if mode else None)
     assert json.loads(outcome.out)["warmup"] == ({"mode": mode} if mode else None)
 
 
@@ -108,6 +108,12 @@ def test_a_trace_is_written_at_the_end(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "trace.safetensors"
     assert run(*ASK, "--trace", str(path)).code == 0
     assert path.read_bytes() == b"trace"
+
+
+def test_an_operator_that_is_denied_is_told_at_every_run(run: Run) -> None:
+    outcome = run(*ASK, "--deny-op", "aten.bmm", "--deny-op", "addmm")
+    assert outcome.calls["warm_up"]["deny_ops"] == ("aten.bmm", "addmm")
+    assert (outcome.out, outcome.err) == ("A cat.\n", "aten.bmm is lacking\naddmm is lacking\n")
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (ContextFull("full"), 2)])
