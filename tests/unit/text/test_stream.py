@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtmd_cli.text.stream import TextStream
@@ -37,6 +37,7 @@ def test_stream_is_as_new_after_flush() -> None:
     assert stream.push("é".encode()) == "é"
 
 
+@settings(deadline=None)
 @given(st.text() | st.just(FAMILY), st.lists(st.integers(0, 40)))
 def test_cuts_do_not_matter(text: str, cuts: list[int]) -> None:
     data = text.encode(errors="replace")
@@ -46,6 +47,7 @@ def test_cuts_do_not_matter(text: str, cuts: list[int]) -> None:
     assert shown + stream.flush() == data.decode()
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary()))
 def test_any_bytes_become_the_text_that_python_makes_of_them(pieces: list[bytes]) -> None:
     stream = TextStream()
