@@ -76,7 +76,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class WarmupReport:
-    """Everything that warmup found. notes: what could not be done, in words."""
+    """Everything that warmup found. notes: in words, what could not be done and what one should know."""
 
     mode: Mode
     vision_flash: Flash | None

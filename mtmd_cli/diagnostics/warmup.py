@@ -43,12 +43,13 @@ def warm_up(
     """
     support = Support.without(deny_ops)
     found = [_attempt(make) for make in _graphs(engine, mode, images, support)]
+    advice = engine.vision.advice if engine.vision is not None else None
     return WarmupReport(
         mode=mode,
         vision_flash=_flash(engine.vision_flash) if engine.vision_flash is not None else None,
         language_flash=_flash(engine.flash),
         graphs=tuple(graph for graph in found if isinstance(graph, Graph)),
-        notes=tuple(note for note in found if isinstance(note, str)),
+        notes=tuple(note for note in (*found, advice) if isinstance(note, str)),
     )
 
 

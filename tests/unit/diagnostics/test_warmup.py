@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def test_memory_that_ends_in_warmup_is_a_note(engine: mtmd_cli.Engine, monkeypat
     report = mtmd_cli.warm_up(engine, "encode")
     assert report.notes == ("out of memory: tried to allocate 9 GiB",)
     assert [graph.subject for graph in report.graphs] == ["decode"]
+
+
+def test_images_that_may_be_too_coarse_are_a_note(engine: mtmd_cli.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine.vision is not None and engine.vision.advice is None
+    demanding = replace(engine.vision, family=replace(engine.vision.family, wanted=1024))
+    monkeypatch.setattr(engine, "vision", demanding)
+    assert mtmd_cli.warm_up(engine, "off").notes == (demanding.advice,)
 
 
 def test_without_a_tower_the_language_model_is_tried(golden_root: Path) -> None:
