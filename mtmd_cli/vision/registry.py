@@ -7,6 +7,7 @@ from mtmd_cli.vision.families.idefics3 import IDEFICS3
 from mtmd_cli.vision.families.internvl import INTERNVL
 from mtmd_cli.vision.families.janus_pro import JANUS_PRO
 from mtmd_cli.vision.families.kimivl import KIMIVL
+from mtmd_cli.vision.families.ldp import LDP, LDPV2
 from mtmd_cli.vision.families.llama4 import LLAMA4
 from mtmd_cli.vision.families.mlp import MLP
 from mtmd_cli.vision.families.pixtral import LIGHTONOCR, PIXTRAL
@@ -20,6 +21,8 @@ VISION_FAMILIES: tuple[VisionFamily, ...] = (
     JANUS_PRO,
     KIMIVL,
     LLAMA4,
+    LDP,
+    LDPV2,
     LIGHTONOCR,
     MLP,
     PIXTRAL,

@@ -1,9 +1,4 @@
-"""LLaVA's towers compute what transformers computes, but for the class token's place and what that leads to.
-
-The file's position table starts with the class token; the reference reads it as if it ended with it, and its first
-token is the second patch, its last the class token. To compare the rest, the table is written in the order in which it
-is read, and the tokens of the other side are put into that order.
-"""
+"""LLaVA's towers compute what transformers computes, but for the class token's place and what that leads to."""
 
 from __future__ import annotations
 
@@ -12,21 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, SiglipVisionConfig
-from transformers.models.clip.modeling_clip import CLIPVisionModel
+from transformers import LlamaConfig, LlavaConfig, SiglipVisionConfig
 from transformers.models.llava.modeling_llava import LlavaModel, LlavaMultiModalProjector
 from transformers.models.siglip.modeling_siglip import SiglipVisionModel
 
+from tests.parity.clip import class_token_last, clip_tower, read_as_the_reference, tower_tensors
 from tests.parity.pair import Value, assert_same_tower, randomise, write_tower
 from tests.parity.tiny import BLOCKS, EPS, LANGUAGE_WIDTH, METADATA, SIZES, WIDTH, some_pixels, under
 
 TEXT = {"hidden_size": LANGUAGE_WIDTH, "num_hidden_layers": 1, "intermediate_size": 8, "vocab_size": 8}
-POST_NORM = "post_layernorm"  # the converter leaves it out
-
-
-def tower_tensors(tower: nn.Module) -> list[tuple[str, Tensor]]:
-    named = ((name.removeprefix("vision_model."), tensor) for name, tensor in tower.state_dict().items())
-    return [(f"vision_tower.vision_model.{name}", tensor) for name, tensor in named if POST_NORM not in name]
 
 
 def projector_tensors(projector: LlavaMultiModalProjector) -> list[tuple[str, Tensor]]:
@@ -35,19 +24,6 @@ def projector_tensors(projector: LlavaMultiModalProjector) -> list[tuple[str, Te
         for n, layer in ((0, projector.linear_1), (2, projector.linear_2))
     )
     return first + second
-
-
-def class_token_last(name: str, tensor: Tensor) -> Tensor:
-    return tensor.roll(-1, dims=0) if name == "v.position_embd.weight" else tensor
-
-
-def read_as_the_reference(tokens: Tensor) -> Tensor:
-    """Class token, patches -> the second patch to the last, class token."""
-    return torch.cat((tokens[:, 2:], tokens[:, :1]), dim=1)
-
-
-def clip_tower() -> CLIPVisionModel:
-    return randomise(CLIPVisionModel(CLIPVisionConfig(**SIZES, hidden_act="gelu_pytorch_tanh")))
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["last but one", "by feature_layer"])

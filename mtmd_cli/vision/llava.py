@@ -1,0 +1,58 @@
+"""The features that LLaVA and its descendants take from CLIP or SigLIP: some layers of the tower, all but one token.
+
+Source: tools/mtmd/models/llava.cpp, clip.cpp (PROJECTOR_TYPE_MLP).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mtmd_cli.errors import GGUFError
+from mtmd_cli.image.slicing import FixedSize, Pinpoints, Slicing
+from mtmd_cli.image.slicing.pinpoints import sizes_from_pairs
+from mtmd_cli.nn.vit import ViT
+from mtmd_cli.vision.config import VisionConfig
+
+PAD_COLOUR = (122, 116, 104)
+
+
+def feature_layers(config: VisionConfig) -> list[int]:
+    """After how many blocks the stream is taken, ascending; one block before the end where the file does not say.
+
+    Raises GGUFError for a layer that cannot be.
+    """
+    layers = sorted(set(config.metadata.ints("clip.vision.feature_layer", [config.blocks - 1])))
+    if not layers or layers[0] < 0 or layers[-1] > config.blocks:
+        raise GGUFError(
+            f"clip.vision.feature_layer is {layers}, expected numbers from 0 to {config.blocks}",
+            hint="convert the file again",
+        )
+    return layers
+
+
+def llava_features(vit: ViT, pixels: Tensor, layers: list[int]) -> Tensor:
+    """(slices, 3, rows, columns) in pixels -> (slices, patches, len(layers) · width)
+
+    With a class token these are the second patch to the last, then the class token: the reference puts it behind the
+    patches, and leaves out the first of all.
+    """
+    x = vit.features(pixels, layers)
+    return x if vit.class_embd is None else x[:, 1:]
+
+
+def llava_slicing(config: VisionConfig) -> Slicing:
+    """One padded picture, or tiles where the file has pinpoints."""
+    pinpoints = config.metadata.ints("clip.vision.image_grid_pinpoints", [])
+    if len(pinpoints) % 2:
+        raise GGUFError(
+            f"clip.vision.image_grid_pinpoints has {len(pinpoints)} numbers, expected pairs of width and height",
+            hint="convert the file again",
+        )
+    if pinpoints:
+        return Pinpoints(config.image_size, sizes_from_pairs(pinpoints))
+    return FixedSize(config.image_size, colour=PAD_COLOUR)
+
+
+def spare_tensors(config: VisionConfig) -> tuple[str, ...]:
+    """The blocks behind the last feature, and the embedding of line ends, which the reference never places."""
+    return ("model.image_newline", *(f"v.blk.{index}." for index in range(feature_layers(config)[-1], config.blocks)))
