@@ -8,6 +8,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.overrides import wrap_torch_function
 
 # Scores of one block of queries stay near the last-level cache and bound the memory of the chunked backend.
 CHUNK_BYTES = 8 << 20
@@ -87,6 +88,20 @@ def fused_backend(device: torch.device) -> Backend:
     return Backend.CHUNKED if device.type in ("cpu", "meta") else Backend.SDPA
 
 
+def _operands(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scale: float,
+    mask: Mask | Segments | None = None,
+    backend: Backend,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The tensors of a call: with them `attend` is a function of torch, which a TorchFunctionMode can watch."""
+    return query, key, value
+
+
+@wrap_torch_function(_operands)
 def attend(
     query: Tensor,
     key: Tensor,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -24,10 +24,11 @@ class Attending(Protocol):
 
 @dataclass(frozen=True)
 class FlashChoice:
-    """reason: why the fused backend is not taken, in words; empty when it is."""
+    """reason: why the fused backend is not taken, in words; empty when it is. wish: what the user asked for."""
 
     backend: Backend
     reason: str = ""
+    wish: str = "auto"
 
     @property
     def enabled(self) -> bool:
@@ -52,4 +53,4 @@ def choose_flash(module: nn.Module, wish: str, device: torch.device, dtype: torc
             raise UsageError(f"flash attention cannot be used: {reasons[0]}", hint="use --flash-attn auto or off")
     for part in attending:
         part.backend = choice.backend
-    return choice
+    return replace(choice, wish=wish)
