@@ -42,6 +42,7 @@ CPU = torch.device("cpu")
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | Sequence[bool]
 Change = Callable[[str, Tensor], Tensor]
+Prepare = Callable[[str, Tensor], Iterable[tuple[str, Tensor]]]
 CausalModel = Any  # of transformers, which has no types that help here
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -104,10 +105,12 @@ def write_language(
     *,
     change: Change | None = None,
     extra: Mapping[str, Tensor] | None = None,
+    prepare: Prepare | None = None,
 ) -> Path:
     """A file for a causal model of transformers, whose `config` says the sizes that all architectures share.
 
     metadata: the keys beyond those, without the architecture's prefix. extra: tensors that the module has not.
+    prepare: what the converter cuts up or names anew before the names are mapped.
     A head that is tied to the embeddings is left out, as the converter does.
     """
     config = model.config
@@ -130,6 +133,8 @@ def write_language(
     kind = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     tied = config.tie_word_embeddings
     own = [(name, tensor) for name, tensor in model.state_dict().items() if not (tied and name == "lm_head.weight")]
+    if prepare:
+        own = [part for name, tensor in own for part in prepare(name, tensor)]
     tensors = gguf_names(own, kind, config.num_hidden_layers, change)
     return write_gguf(folder / f"{architecture}.gguf", keys, {**tensors, **(extra or {})})
 

@@ -19,10 +19,11 @@ def _spec(keys: Keys, parts: Parts) -> DecoderSpec:
     count, dense = keys.int("block_count"), keys.int("leading_dense_block_count", 0)
     mixers = _attention(keys)
     widths, expert_widths = keys.layers("feed_forward_length"), keys.layers("expert_feed_forward_length")
-    routing, shared = keys.routing(), keys.int("expert_shared_count")
+    routing = keys.routing() if dense < count else None
+    shared = keys.int("expert_shared_count", 0)
 
     def feed_forward(index: int) -> FeedForward | Experts:
-        if index < dense:
+        if index < dense or routing is None:
             return FeedForward(widths[index], Activation.SILU)
         width = expert_widths[index]
         return Experts(width, Activation.SILU, routing, shared_width=shared * width)

@@ -1,10 +1,10 @@
 """Llama and what shares its block: Llama 2 and 3, Mistral, SmolLM; Qwen 2 (biases on q, k, v), Qwen 3 (q/k norms), and
-what the two became with vision.
+what the two became with vision and as mixtures of experts.
 
-Biases, norms and the sections of M-RoPE follow the file, so what tells the architectures apart is the order of the
-rope's pairs, in Qwen3-VL further image features for the first layers, and in Mistral 3 (Ministral 3, Mistral Small 3.2
-and later) a temperature.
-Source: src/models/{llama,qwen2,qwen3,qwen2vl,qwen3vl,mistral3}.cpp.
+Biases, norms, experts and the sections of M-RoPE follow the file, so what tells the architectures apart is the order
+of the rope's pairs, in Qwen3-VL further image features for the first layers, and in Mistral 3 (Ministral 3, Mistral
+Small 3.2 and later) a temperature.
+Source: src/models/{llama,qwen2,qwen3,qwen3moe,qwen2vl,qwen3vl,qwen3vlmoe,mistral3}.cpp.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from mtmd_cli.errors import GGUFError
 from mtmd_cli.language.family import Keys, LanguageFamily
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.rope import Rope
-from mtmd_cli.nn.spec import Activation, Attention, DecoderSpec, FeedForward, Layer, Temperature
+from mtmd_cli.nn.spec import Activation, Attention, DecoderSpec, Experts, FeedForward, Layer, Temperature
 
 
-def _spec(keys: Keys, rope: Rope, *, deepstack: int = 0, temperature: Temperature | None = None) -> DecoderSpec:
+def _spec(
+    keys: Keys, parts: Parts, rope: Rope, *, deepstack: int = 0, temperature: Temperature | None = None
+) -> DecoderSpec:
     heads = keys.layers("attention.head_count")
     kv_heads = keys.metadata.layers(f"{keys.architecture}.attention.head_count_kv", len(heads), heads[0])
-    widths = keys.layers("feed_forward_length")
     scale = keys.float("attention.scale", keys.head_dim**-0.5)
     return DecoderSpec(
         width=keys.int("embedding_length"),
@@ -29,7 +30,7 @@ def _spec(keys: Keys, rope: Rope, *, deepstack: int = 0, temperature: Temperatur
         layers=tuple(
             Layer(
                 Attention(heads[i], kv_heads[i], keys.head_dim, keys.value_dim, scale, rope, temperature=temperature),
-                FeedForward(widths[i], Activation.SILU),
+                _feed_forward(keys, parts, i),
                 deepstack=i if i <= deepstack else 0,
             )
             for i in range(len(heads))
@@ -37,19 +38,27 @@ def _spec(keys: Keys, rope: Rope, *, deepstack: int = 0, temperature: Temperatur
     )
 
 
+def _feed_forward(keys: Keys, parts: Parts, layer: int) -> FeedForward | Experts:
+    width = keys.layers("feed_forward_length")[layer]
+    if not parts.has(f"blk.{layer}.ffn_gate_inp"):
+        return FeedForward(width, Activation.SILU)
+    width = keys.layers("expert_feed_forward_length", 0)[layer] or width
+    return Experts(width, Activation.SILU, keys.routing(normalised=True))
+
+
 def llama_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """Neighbouring values of a head turn together."""
-    return _spec(keys, keys.rope(pairs=True))
+    return _spec(keys, parts, keys.rope(pairs=True))
 
 
 def qwen_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """The halves of a head turn together."""
-    return _spec(keys, keys.rope(pairs=False))
+    return _spec(keys, parts, keys.rope(pairs=False))
 
 
 def qwen2vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """Positions count time, rows and columns."""
-    return _spec(keys, _grid_rope(keys, interleaved=False))
+    return _spec(keys, parts, _grid_rope(keys, interleaved=False))
 
 
 def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
@@ -60,7 +69,7 @@ def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
             f"{keys.architecture}.n_deepstack_layers is {count}, expected less than the {layers} layers",
             hint="the file's converter wrote it wrongly; try another file",
         )
-    return _spec(keys, _grid_rope(keys, interleaved=True), deepstack=count)
+    return _spec(keys, parts, _grid_rope(keys, interleaved=True), deepstack=count)
 
 
 def _grid_rope(keys: Keys, *, interleaved: bool) -> Rope:
@@ -79,12 +88,14 @@ def mistral3_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     length = keys.int("rope.scaling.original_context_length", keys.int("context_length"))
     if length < 1:
         raise GGUFError(f"the original context length is {length}, expected a positive one", hint="convert it again")
-    return _spec(keys, keys.rope(pairs=True), temperature=Temperature(scale, length) if scale else None)
+    return _spec(keys, parts, keys.rope(pairs=True), temperature=Temperature(scale, length) if scale else None)
 
 
 LLAMA = LanguageFamily("llama", llama_spec)
 QWEN2 = LanguageFamily("qwen2", qwen_spec)
 QWEN3 = LanguageFamily("qwen3", qwen_spec)
+QWEN3MOE = LanguageFamily("qwen3moe", qwen_spec)
 QWEN2VL = LanguageFamily("qwen2vl", qwen2vl_spec)
 QWEN3VL = LanguageFamily("qwen3vl", qwen3vl_spec)
+QWEN3VLMOE = LanguageFamily("qwen3vlmoe", qwen3vl_spec)
 MISTRAL3 = LanguageFamily("mistral3", mistral3_spec)
