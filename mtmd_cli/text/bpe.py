@@ -26,7 +26,7 @@ class RankedPairs:
         self._byte_of = {letter: byte for byte, letter in enumerate(_byte_letters())}
         self._word = lru_cache(maxsize=1 << 14)(self._encode_word)
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:
+    def encode(self, text: str) -> list[int]:
         if self._pre.escape_spaces:
             text = text.replace(" ", SPACE)
         if self._pre.prefix_lines:

@@ -20,8 +20,8 @@ class ScoredPairs:
         self._boundary = word_boundary({before for text in spaced for before, at in pairwise(text) if at == SPACE})
         self._word = lru_cache(maxsize=1 << 14)(self._encode_word)
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:
-        if self._space_prefix and after_special:
+    def encode(self, text: str) -> list[int]:
+        if self._space_prefix:
             text = " " + text
         words = self._boundary.split(text.replace(" ", SPACE))
         return [token for word in words for token in self._word(word)]

@@ -56,13 +56,8 @@ class Tokenizer:
         tokens; else they are text like any other. What is no character (a lone surrogate) becomes U+FFFD.
         """
         tokens = [self.bos] if add_special and self.add_bos and self.bos is not None else []
-        after_special = True
         for part in self._special.cut(_LONE_SURROGATE.sub("\ufffd", text), parse_special=parse_special):
-            if isinstance(part, int):
-                tokens.append(part)
-            else:
-                tokens += self._model.encode(part, after_special=after_special)
-            after_special = isinstance(part, int)
+            tokens += [part] if isinstance(part, int) else self._model.encode(part)
         if add_special and self.add_eos and self.eos is not None:
             tokens.append(self.eos)
         return tokens
@@ -94,8 +89,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 class TextModel(Protocol):
     """What one kind of tokenizer does with text that holds no special token."""
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:
-        """The tokens of a text, which stands at the beginning or behind a special token if `after_special`."""
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text that is not empty, and stands at the beginning or behind a special token."""
         ...
 
     def decode(self, text: str) -> bytes:

@@ -20,7 +20,7 @@ class WordPieces:
         self._lowercase = lowercase
         self._strip_accents = strip_accents
 
-    def encode(self, text: str, *, after_special: bool) -> list[int]:
+    def encode(self, text: str) -> list[int]:
         return [token for word in self._words(text) for token in self._spell(SPACE + word)]
 
     def decode(self, text: str) -> bytes:

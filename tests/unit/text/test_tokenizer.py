@@ -89,13 +89,13 @@ def test_decode_takes_back_the_space_that_encode_added() -> None:
 # Byte pairs: bytes are written as letters, neighbours go by their place in the list of merges.
 BPE: list[Entry] = [
     *((letter, NORMAL, 0.0) for letter in LETTERS),
-    *((text, NORMAL, 0.0) for text in ["he", "ll", "hell", "Ġhe", "Ċ", "lo"] if text not in LETTERS),
+    *((text, NORMAL, 0.0) for text in ["he", "ll", "hell", "Ġhe", "Ċ", "lo", "xhe"] if text not in LETTERS),
     ("<|im_start|>", CONTROL, 0.0),
     ("<|im_end|>", CONTROL, 0.0),
     ("<b>", USER_DEFINED, 0.0),
     ("[gone]", UNUSED, 0.0),
 ]
-MERGES = ["l l", "h e", "he ll", "Ġ he", "l o", "l l"]  # the last is there twice: its first place counts
+MERGES = ["l l", "h e", "he ll", "Ġ he", "l o", "x he", "l l"]  # the last is there twice: its first place counts
 QWEN: dict[str, Any] = {"merges": MERGES, "pre": "qwen2"}
 
 
@@ -105,6 +105,7 @@ QWEN: dict[str, Any] = {"merges": MERGES, "pre": "qwen2"}
         ("hell", ["hell"]),
         ("hello", ["hell", "o"]),  # ll before lo
         ("a hello", ["a", "Ġ", "hell", "o"]),  # he and ll before Ġ and he
+        ("xhe", ["xhe"]),  # a pair that is made by another
         ("é", ["Ã", "©"]),
         ("<|im_start|>he<|im_end|>", ["<|im_start|>", "he", "<|im_end|>"]),
         ("<b>he", ["<b>", "he"]),
@@ -174,6 +175,11 @@ def test_gemma4(text: str, expected: list[str]) -> None:
     gemma4 = tokenizer("gemma4", GEMMA4, **GEMMA4_KEYS)
     assert texts(gemma4.encode(text), GEMMA4) == expected
     assert gemma4.decode(gemma4.encode(text)) == text
+
+
+def test_gemma4_merges_across_spaces_where_the_list_does() -> None:
+    entries = [*GEMMA4, ("b▁", NORMAL, 0.0)]
+    assert texts(tokenizer("gemma4", entries, merges=["b ▁", "▁ a"]).encode("b a"), entries) == ["b▁", "a"]
 
 
 def test_gemma4_begins_with_bos_whatever_the_file_says() -> None:
