@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from mtmd_cli.errors import GGUFError, UnsupportedModel
 from mtmd_cli.gguf import Metadata
@@ -19,10 +19,12 @@ class LanguageFamily:
     """One value in one file: the architecture's name in the file, and its decoder as data.
 
     spec: from the keys and the tensor names of a file.
+    rename: names in the file that are not the code's; '' leaves a tensor aside.
     """
 
     name: str
     spec: Callable[[Keys, Parts], DecoderSpec]
+    rename: Mapping[builtins.str, builtins.str] = field(default_factory=dict)
 
 
 class Keys:
@@ -60,16 +62,27 @@ class Keys:
         """One integer for each layer."""
         count = self.int("block_count")
         if default is None:
-            return self.metadata.layers(self._full(key), count)
-        return self.metadata.layers(self._full(key), count, default)
+            return self.metadata.layers(self._full(key), count)[: self.blocks]
+        return self.metadata.layers(self._full(key), count, default)[: self.blocks]
 
     def sliding_layers(self, period: builtins.int) -> list[bool]:
         """Which layers have a sliding window: from the file's array, or all but the last of every `period` layers."""
-        key, count = self._full("attention.sliding_window_pattern"), self.int("block_count")
+        key = self._full("attention.sliding_window_pattern")
         if isinstance(self.metadata.get(key), tuple):
             return self.metadata.bools(key)
         period = self.metadata.int(key, period)
-        return [period == 0 or index % period < period - 1 for index in range(count)]
+        return [period == 0 or index % period < period - 1 for index in range(self.blocks)]
+
+    @property
+    def blocks(self) -> builtins.int:
+        """Layers of the decoder. A file may hold more behind them, which only guess tokens further ahead (nextn)."""
+        count, guessing = self.int("block_count"), self.int("nextn_predict_layers", 0)
+        if not 0 <= guessing < count:
+            raise GGUFError(
+                f"{self._full('nextn_predict_layers')} is {guessing}, expected less than the {count} layers",
+                hint="the file's converter wrote it wrongly; try another file",
+            )
+        return count - guessing
 
     @property
     def vocabulary(self) -> builtins.int:

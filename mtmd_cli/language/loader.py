@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 
 from mtmd_cli.errors import UnsupportedModel
-from mtmd_cli.gguf import GGUFFile
+from mtmd_cli.gguf import GGUFFile, PackedTensor
 from mtmd_cli.language.family import Keys, LanguageFamily
 from mtmd_cli.language.registry import LANGUAGE_FAMILIES
 from mtmd_cli.nn.decoder import Decoder
 from mtmd_cli.nn.parts import Parts
+from mtmd_cli.weights import renamed
 
 
 def language_family(file: GGUFFile) -> LanguageFamily:
@@ -27,9 +28,13 @@ def language_family(file: GGUFFile) -> LanguageFamily:
     raise UnsupportedModel(f"{file.path.name}: architecture {architecture!r} is unknown", hint=f"known: {known}")
 
 
-def build_decoder(file: GGUFFile, dtype: torch.dtype) -> Decoder:
-    """The decoder on the meta device: shapes and names, no weights."""
-    parts = Parts(file.tensors)
-    spec = language_family(file).spec(Keys(file.metadata), parts)
+def build_decoder(file: GGUFFile, dtype: torch.dtype) -> tuple[Decoder, dict[str, PackedTensor]]:
+    """The decoder on the meta device, and the file's tensors under the names that it wants."""
+    family, keys = language_family(file), Keys(file.metadata)
+    tensors = renamed(file.tensors, family.rename)
+    parts = Parts(tensors)
+    spec = family.spec(keys, parts)
     with torch.device("meta"):
-        return Decoder(spec, parts, dtype)
+        decoder = Decoder(spec, parts, dtype)
+    spare = tuple(f"blk.{index}." for index in range(keys.blocks, keys.int("block_count")))
+    return decoder, {name: tensor for name, tensor in tensors.items() if not name.startswith(spare)}

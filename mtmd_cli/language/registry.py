@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from mtmd_cli.language.families.deepseek2 import DEEPSEEK2
 from mtmd_cli.language.families.gemma3 import GEMMA3
-from mtmd_cli.language.families.llama import LLAMA, MISTRAL3, QWEN2, QWEN2VL, QWEN3, QWEN3MOE, QWEN3VL, QWEN3VLMOE
+from mtmd_cli.language.families.llama import (
+    ERNIE4_5,
+    GLM4,
+    LLAMA,
+    MISTRAL3,
+    PADDLEOCR,
+    QWEN2,
+    QWEN2VL,
+    QWEN3,
+    QWEN3MOE,
+    QWEN3VL,
+    QWEN3VLMOE,
+)
 from mtmd_cli.language.families.llama4 import LLAMA4
 from mtmd_cli.language.family import LanguageFamily
 
@@ -20,4 +32,7 @@ LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     QWEN3VLMOE,
     GEMMA3,
     DEEPSEEK2,
+    GLM4,
+    ERNIE4_5,
+    PADDLEOCR,
 )

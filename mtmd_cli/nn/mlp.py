@@ -53,19 +53,26 @@ def chain(steps: Mapping[str, nn.Module], *, below: str = "") -> nn.Sequential:
 
 
 class MLP(nn.Module):
-    """ffn_down(act(ffn_up(x))), or ffn_down(act(ffn_gate(x)) · ffn_up(x)) where the file has a gate."""
+    """ffn_down(act(ffn_up(x))), or ffn_down(act(ffn_gate(x)) · ffn_up(x)) where the file has a gate.
+
+    An ffn_up of twice the hidden width holds the gate in its first half.
+    """
 
     def __init__(self, parts: Parts, width: int, hidden: int, activation: Activation) -> None:
         super().__init__()
         self.activation = activation
-        self.ffn_up = parts.linear("ffn_up", width, hidden)
         self.ffn_gate = parts.linear("ffn_gate", width, hidden) if parts.has("ffn_gate") else None
+        self._joint = self.ffn_gate is None and parts.rows("ffn_up", hidden) == 2 * hidden
+        self.ffn_up = parts.linear("ffn_up", width, 2 * hidden if self._joint else hidden)
         self.ffn_down = parts.linear("ffn_down", hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width)"""
         up = self.ffn_up(x)
-        if self.ffn_gate is None:
+        if self._joint:
+            gate, up = up.chunk(2, dim=-1)
+            hidden = activate(gate, self.activation) * up
+        elif self.ffn_gate is None:
             hidden = activate(up, self.activation)
         else:
             hidden = activate(self.ffn_gate(x), self.activation) * up

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtmd_cli.errors import GGUFError
 from mtmd_cli.nn.attention import Segments
 from mtmd_cli.nn.parts import Parts
 
@@ -49,12 +50,18 @@ class Resample(Enum):
     ALIGNED = "bilinear, corner on corner"
     ANTIALIASED = "bilinear, smoothed where the grid shrinks"
     BICUBIC = "bicubic"
+    NEAREST = "the row and the column at the same share of the edge, rounded down"
 
 
 class Positions(Table):
     """A learned vector for each patch of the square that the tower was trained on, fitted to other grids."""
 
     def __init__(self, rows: int, width: int, resample: Resample | None) -> None:
+        if resample is not None and isqrt(rows) ** 2 != rows:
+            raise GGUFError(
+                f"the position table has {rows} rows, expected one for each patch of a square",
+                hint="the file's converter wrote it wrongly; try another file",
+            )
         super().__init__(rows, width)
         self.resample = resample
 
@@ -64,6 +71,9 @@ class Positions(Table):
         # Without a way to fit them they are taken as they are, the row of a class token included.
         if self.resample is None or rows == columns == side:
             return self.weight
+        if self.resample is Resample.NEAREST:
+            row, column = (torch.arange(edge, device=self.weight.device) * side // edge for edge in (rows, columns))
+            return self.weight.view(side, side, -1)[row[:, None], column].flatten(0, 1)
         square = self.weight.float().view(1, side, side, -1).permute(0, 3, 1, 2)
         fitted = F.interpolate(
             square,
@@ -115,6 +125,23 @@ def merge_patches(x: Tensor, merge: int) -> Tensor:
     slices, rows, columns, width = x.shape
     squares = x.reshape(slices, rows // merge, merge, columns // merge, merge, width)
     return squares.transpose(2, 3).flatten(3)
+
+
+class MergePatches(nn.Module):
+    """Squares of patches joined, as a step of a chain.
+
+    by_channel: the values of one channel stand together, as in torch's unfold and in the kernel of a convolution;
+    otherwise those of one patch.
+    """
+
+    def __init__(self, merge: int, *, by_channel: bool = False) -> None:
+        super().__init__()
+        self.merge, self.by_channel = merge, by_channel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(slices, rows, columns, width) -> (slices, rows/merge, columns/merge, merge² · width)"""
+        x = merge_patches(x, self.merge)
+        return x.unflatten(-1, (self.merge**2, -1)).transpose(-1, -2).flatten(-2) if self.by_channel else x
 
 
 def pool_patches(x: Tensor, kernel: int) -> Tensor:

@@ -133,9 +133,11 @@ class ViT(nn.Module):
         self.spec = spec
         norm = parts.rms_norm if spec.norm == "rms" else parts.layer_norm
         self.patch_embd = PatchEmbedding(parts, "patch_embd", spec.patch, spec.width)
+        self.norm_embd = norm("norm_embd", spec.width, spec.eps)
         has_class = parts.has("class_embd")
         self.class_embd = nn.Parameter(torch.empty(spec.width), requires_grad=False) if has_class else None
-        rows = spec.positions + has_class
+        # A table that is fitted to every grid anyway may have been trained on another square than the file says.
+        rows = parts.rows("position_embd", spec.positions) if spec.resample else spec.positions + has_class
         self.position_embd = Positions(rows, spec.width, spec.resample) if spec.positions else None
         self.pre_ln = norm("pre_ln", spec.width, spec.eps)
         self.blk = nn.ModuleList(ViTBlock(spec, parts.at(f"blk.{index}")) for index in range(spec.blocks))
@@ -158,7 +160,7 @@ class ViT(nn.Module):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """What the first block sees: (slices, patches, width), with the class token one token more"""
-        x = self.patch_embd(pixels)
+        x = self.norm_embd(self.patch_embd(pixels))
         rows, columns = x.shape[1:3]
         x = x.flatten(1, 2)
         if self.class_embd is not None:

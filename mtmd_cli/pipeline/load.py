@@ -61,7 +61,7 @@ def load(
     language_file = open_gguf(model)
     vision_file = open_gguf(mmproj) if mmproj is not None else None
     # All that can be refused is refused before the first weight is read.
-    decoder = build_decoder(language_file, kind)
+    decoder, language_tensors = build_decoder(language_file, kind)
     tokenizer = Tokenizer.from_metadata(language_file.metadata)
     flash = choose_flash(decoder, flash_attn, language_device, kind)
     if cache_types[1].quantized and not flash.enabled:
@@ -71,11 +71,13 @@ def load(
         )
     vision, vision_flash = None, None
     if vision_file is not None:
-        vision, tensors = build_vision(vision_file, limits)
+        vision, vision_tensors = build_vision(vision_file, limits)
         _check_pair(decoder, vision, language_file, vision_file)
         vision_flash = choose_flash(vision.tower, mmproj_flash_attn or flash_attn, vision_device, vision_kind)
-        load_weights(vision.tower, tensors, source=vision_file.path.name, device=vision_device, dtype=vision_kind)
-    load_weights(decoder, language_file.tensors, source=language_file.path.name, device=language_device, dtype=kind)
+        load_weights(
+            vision.tower, vision_tensors, source=vision_file.path.name, device=vision_device, dtype=vision_kind
+        )
+    load_weights(decoder, language_tensors, source=language_file.path.name, device=language_device, dtype=kind)
     return Engine(
         decoder=decoder,
         tokenizer=tokenizer,

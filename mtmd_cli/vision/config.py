@@ -13,6 +13,9 @@ from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 from mtmd_cli.nn.vit import ViTSpec
 
+# Far above any model; more would leave no token of most images.
+MAX_MERGE = 16
+
 
 @dataclass(frozen=True)
 class TokenLimits:
@@ -73,8 +76,18 @@ class VisionConfig:
         )
 
     def merge(self, default: int) -> int:
-        """Patches per token along an edge."""
-        return self.metadata.int("clip.vision.projector.scale_factor", default)
+        """Patches per token along an edge, where the file calls it a scale factor."""
+        return self._patches_per_token("clip.vision.projector.scale_factor", default)
+
+    def spatial_merge(self, default: int) -> int:
+        """Patches per token along an edge, where the file calls it a merge size."""
+        return self._patches_per_token("clip.vision.spatial_merge_size", default)
+
+    def _patches_per_token(self, key: str, default: int) -> int:
+        merge = self.metadata.int(key, default)
+        if not 0 < merge <= MAX_MERGE:
+            raise GGUFError(f"{key} is {merge}, expected 1 to {MAX_MERGE}", hint="convert the file again")
+        return merge
 
     def dynamic(self, merge: int, least: int, most: int, warmup_tokens: int) -> DynamicSize:
         """Images of about their own size, of `least` to `most` tokens unless the user says otherwise."""

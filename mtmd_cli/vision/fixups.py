@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from math import isqrt
+from math import isqrt, prod
 
 import torch
 
@@ -23,6 +23,17 @@ def transpose(name: str) -> Fixup:
             dense = tensor.dequantise(torch.float32).t().contiguous()
             data = dense.view(-1).view(torch.uint8)
             tensors[name] = replace(tensor, shape=tuple(dense.shape), type=GGMLType.F32, data=data)
+
+    return fixup
+
+
+def as_matrix(name: str) -> Fixup:
+    """The kernel of a convolution whose stride is its size: a linear map of what lies under it."""
+
+    def fixup(tensors: dict[str, PackedTensor]) -> None:
+        tensor = tensors.get(name)
+        if tensor is not None and tensor.shape:
+            tensors[name] = replace(tensor, shape=(tensor.shape[0], prod(tensor.shape[1:])))
 
     return fixup
 

@@ -170,8 +170,8 @@ def write_tower(
 
 def load_decoder(path: Path, backend: Backend = Backend.EAGER) -> Decoder:
     file = open_gguf(path)
-    decoder = build_decoder(file, torch.float32)
-    load_weights(decoder, file.tensors, source=path.name, device=CPU, dtype=torch.float32)
+    decoder, tensors = build_decoder(file, torch.float32)
+    load_weights(decoder, tensors, source=path.name, device=CPU, dtype=torch.float32)
     _take(decoder, backend)
     return decoder
 

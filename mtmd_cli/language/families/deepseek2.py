@@ -16,7 +16,7 @@ from mtmd_cli.nn.spec import Activation, DecoderSpec, Experts, FeedForward, Late
 
 
 def _spec(keys: Keys, parts: Parts) -> DecoderSpec:
-    count, dense = keys.int("block_count"), keys.int("leading_dense_block_count", 0)
+    count, dense = keys.blocks, keys.int("leading_dense_block_count", 0)
     mixers = _attention(keys)
     widths, expert_widths = keys.layers("feed_forward_length"), keys.layers("expert_feed_forward_length")
     routing = keys.routing() if dense < count else None

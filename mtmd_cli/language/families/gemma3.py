@@ -15,7 +15,7 @@ LAYERS_OF_27B = 62
 
 
 def _spec(keys: Keys, parts: Parts) -> DecoderSpec:
-    count, width, head_dim = keys.int("block_count"), keys.int("embedding_length"), keys.head_dim
+    count, width, head_dim = keys.blocks, keys.int("embedding_length"), keys.head_dim
     heads, kv_heads = keys.layers("attention.head_count"), keys.layers("attention.head_count_kv")
     window = keys.int("attention.sliding_window", 0) or None
     full = keys.rope(pairs=False)

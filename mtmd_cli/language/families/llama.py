@@ -20,7 +20,7 @@ def _spec(
     keys: Keys, parts: Parts, rope: Rope, *, deepstack: int = 0, temperature: Temperature | None = None
 ) -> DecoderSpec:
     heads = keys.layers("attention.head_count")
-    kv_heads = keys.metadata.layers(f"{keys.architecture}.attention.head_count_kv", len(heads), heads[0])
+    kv_heads = keys.layers("attention.head_count_kv", heads[0])
     scale = keys.float("attention.scale", keys.head_dim**-0.5)
     return DecoderSpec(
         width=keys.int("embedding_length"),
@@ -63,7 +63,7 @@ def qwen2vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
 
 def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """The axes of a position take turns, and the k-th further feature of an image joins in behind layer k."""
-    count, layers = keys.int("n_deepstack_layers", 0), keys.int("block_count")
+    count, layers = keys.int("n_deepstack_layers", 0), keys.blocks
     if not 0 <= count < layers:
         raise GGUFError(
             f"{keys.architecture}.n_deepstack_layers is {count}, expected less than the {layers} layers",
@@ -91,6 +91,11 @@ def mistral3_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     return _spec(keys, parts, keys.rope(pairs=True), temperature=Temperature(scale, length) if scale else None)
 
 
+def glm4_spec(keys: Keys, parts: Parts) -> DecoderSpec:
+    """As llama without vision, as qwen with it: whoever converts a model with M-RoPE reorders its heads."""
+    return _spec(keys, parts, keys.rope(pairs=not keys.ints("rope.dimension_sections")))
+
+
 LLAMA = LanguageFamily("llama", llama_spec)
 QWEN2 = LanguageFamily("qwen2", qwen_spec)
 QWEN3 = LanguageFamily("qwen3", qwen_spec)
@@ -99,3 +104,6 @@ QWEN2VL = LanguageFamily("qwen2vl", qwen2vl_spec)
 QWEN3VL = LanguageFamily("qwen3vl", qwen3vl_spec)
 QWEN3VLMOE = LanguageFamily("qwen3vlmoe", qwen3vl_spec)
 MISTRAL3 = LanguageFamily("mistral3", mistral3_spec)
+GLM4 = LanguageFamily("glm4", glm4_spec)
+ERNIE4_5 = LanguageFamily("ernie4_5", llama_spec)
+PADDLEOCR = LanguageFamily("paddleocr", qwen2vl_spec)

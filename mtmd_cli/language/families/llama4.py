@@ -16,7 +16,7 @@ EXPERTS_OF_MAVERICK = 128
 
 
 def _spec(keys: Keys, parts: Parts) -> DecoderSpec:
-    count, head_dim = keys.int("block_count"), keys.head_dim
+    count, head_dim = keys.blocks, keys.head_dim
     heads, kv_heads = keys.layers("attention.head_count"), keys.layers("attention.head_count_kv")
     routing = keys.routing(gating=Gating.SIGMOID)
     expert_widths = keys.layers("expert_feed_forward_length")

@@ -9,15 +9,12 @@ Source: tools/mtmd/models/kimivl.cpp; https://arxiv.org/abs/2504.07491.
 
 from __future__ import annotations
 
-from math import isqrt
+from torch import nn
 
-from torch import Tensor, nn
-
-from mtmd_cli.errors import GGUFError
-from mtmd_cli.nn.mlp import activate
+from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.norm import LayerNorm
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.nn.patches import Resample, merge_patches
+from mtmd_cli.nn.patches import MergePatches, Resample
 from mtmd_cli.nn.spec import Activation
 from mtmd_cli.nn.vit import ViT
 from mtmd_cli.vision.config import VisionConfig
@@ -27,41 +24,25 @@ from mtmd_cli.vision.markers import Markers
 PROJECTOR_EPS = 1e-5
 
 
-class KimiVLTower(nn.Module):
+def _build(config: VisionConfig, parts: Parts) -> nn.Module:
     """MoonViT, norm, squares of patches joined, two layers around a GELU."""
-
-    def __init__(self, config: VisionConfig, parts: Parts) -> None:
-        super().__init__()
-        self.merge = config.merge(1)
-        # The image size in the metadata is not the one of the trained square.
-        positions = parts.rows("v.position_embd", 0)
-        if isqrt(positions) ** 2 != positions:
-            raise GGUFError(
-                f"v.position_embd has {positions} rows, expected one for each patch of a square",
-                hint="convert the file again",
-            )
-        rope = config.grid_rope(pairs=True, columns_first=True)
-        self.v = ViT(config.vit(positions=positions, resample=Resample.ANTIALIASED, rope=rope), parts.at("v"))
-        mm, joined = parts.at("mm"), config.width * self.merge**2
-        hidden = mm.rows("1", joined)
-        self.mm = nn.ModuleDict(
-            {
-                "input_norm": LayerNorm(config.width, PROJECTOR_EPS),
-                "1": mm.linear("1", joined, hidden),
-                "2": mm.linear("2", hidden, config.projection),
-            }
-        )
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """(slices, 3, rows, columns) -> (slices, tokens, width)"""
-        squares = merge_patches(self.mm["input_norm"](self.v(pixels)), self.merge).flatten(1, 2)
-        out: Tensor = self.mm["2"](activate(self.mm["1"](squares), Activation.GELU_TANH))
-        return out
+    mm, square = parts.at("mm"), config.width * config.merge(1) ** 2
+    hidden = mm.rows("1", square)
+    steps = {
+        "input_norm": LayerNorm(config.width, PROJECTOR_EPS),
+        "_squares": MergePatches(config.merge(1)),
+        "1": mm.linear("1", square, hidden),
+        "_gelu": Activate(Activation.GELU_TANH),
+        "2": mm.linear("2", hidden, config.projection),
+        "_tokens": nn.Flatten(1, 2),
+    }
+    spec = config.vit(resample=Resample.ANTIALIASED, rope=config.grid_rope(pairs=True, columns_first=True))
+    return chain({"v": ViT(spec, parts.at("v")), "mm": chain(steps)})
 
 
 KIMIVL = VisionFamily(
     name="kimivl",
-    build=KimiVLTower,
+    build=_build,
     slicing=lambda config: config.dynamic(config.merge(1), least=8, most=1024, warmup_tokens=256),
     tokens=lambda config, image: config.tokens(image, config.merge(1)),
     markers=Markers(begin="<|media_start|>", end="<|media_end|>"),

@@ -12,12 +12,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtmd_cli.errors import GGUFError
 from mtmd_cli.image.size import Size
 from mtmd_cli.image.slicing import DynamicSize
 from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.nn.patches import merge_patches
+from mtmd_cli.nn.patches import MergePatches
 from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 from mtmd_cli.nn.vit import ViT
@@ -28,28 +27,6 @@ from mtmd_cli.vision.markers import Markers
 LEAST_TOKENS, MOST_TOKENS, WARMUP_TOKENS = 8, 1024, 256
 
 
-def _merge(config: VisionConfig) -> int:
-    """Patches per token along an edge."""
-    merge = config.metadata.int("clip.vision.spatial_merge_size", 1)
-    if not 1 <= merge <= config.grid:
-        raise GGUFError(
-            f"clip.vision.spatial_merge_size is {merge}, expected 1 to {config.grid}", hint="convert the file again"
-        )
-    return merge
-
-
-class Squares(nn.Module):
-    """Squares of patches joined as torch's unfold does: the values of one channel stand together."""
-
-    def __init__(self, merge: int) -> None:
-        super().__init__()
-        self.merge = merge
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(slices, rows, columns, width) -> (slices, rows/merge, columns/merge, width · merge²)"""
-        return merge_patches(x, self.merge).unflatten(-1, (self.merge**2, -1)).transpose(-1, -2).flatten(-2)
-
-
 class PixtralTower(nn.Module):
     """A transformer over patches at their places, squares of patches joined, two layers around a GELU, row breaks."""
 
@@ -57,11 +34,11 @@ class PixtralTower(nn.Module):
         super().__init__()
         rope = GridRope(config.width // config.heads, pairs=True, alternate=True)
         self.v = ViT(config.vit(norm="rms", positions=0, rope=rope), parts.at("v"))
-        mm, merge, width = parts.at("mm"), _merge(config), config.projection
+        mm, merge, width = parts.at("mm"), config.spatial_merge(1), config.projection
         steps: dict[str, nn.Module] = {}
         if merge > 1 or mm.has("patch_merger"):
             steps["input_norm"] = mm.rms_norm("input_norm", config.width, config.eps)
-            steps["_squares"] = Squares(merge)
+            steps["_squares"] = MergePatches(merge, by_channel=True)
             steps["patch_merger"] = mm.linear("patch_merger", config.width * merge**2, config.width)
         steps["1"] = mm.linear("1", config.width, width)
         steps["_gelu"] = Activate(Activation.GELU_TANH)
@@ -79,7 +56,7 @@ class PixtralTower(nn.Module):
 
 
 def _grid(config: VisionConfig, image: Size) -> Size:
-    edge = config.patch * _merge(config)
+    edge = config.patch * config.spatial_merge(1)
     return Size(image.width // edge, image.height // edge)
 
 
@@ -89,14 +66,14 @@ def _tokens_with_breaks(config: VisionConfig, image: Size) -> Size:
 
 
 def _slicing(config: VisionConfig) -> DynamicSize:
-    align = config.patch * _merge(config)
+    align = config.patch * config.spatial_merge(1)
     least, most = config.limits.pixels(LEAST_TOKENS, MOST_TOKENS, align**2)
     return DynamicSize(align, least, most, warmup_tokens=WARMUP_TOKENS)
 
 
 def _slicing_by_edge(config: VisionConfig) -> DynamicSize:
     """Scaled to the longest edge of the trained pictures; the user alone bounds the tokens."""
-    align = config.patch * _merge(config)
+    align = config.patch * config.spatial_merge(1)
     least, most = config.limits.pixels(0, 0, align**2)
     edge = config.metadata.int("clip.vision.preproc_image_size", config.image_size)
     return DynamicSize(align, least, most, longest_edge=edge, warmup_tokens=WARMUP_TOKENS)

@@ -47,7 +47,7 @@ class QwenTower(nn.Module):
 
     def __init__(self, spec: ViTSpec, config: VisionConfig, parts: Parts) -> None:
         super().__init__()
-        self.merge = _merge(config)
+        self.merge = config.spatial_merge(2)
         square = config.width * self.merge**2
         self.v = QwenViT(spec, parts.at("v"), square, config.projection)
         self.mm = chain(_two_layers(parts.at("mm"), "0", "2", square, config.projection))
@@ -78,13 +78,6 @@ def _deepstack(blocks: int, parts: Parts) -> list[int]:
     return [block for block in range(blocks) if parts.has(f"deepstack.{block}.fc1")]
 
 
-def _merge(config: VisionConfig) -> int:
-    merge = config.metadata.int("clip.vision.spatial_merge_size", 2)
-    if not 0 < merge <= 16:
-        raise GGUFError(f"clip.vision.spatial_merge_size is {merge}, expected 1 to 16", hint="convert the file again")
-    return merge
-
-
 def _qwen2(config: VisionConfig, parts: Parts) -> nn.Module:
     # Converters wrote other things than the hidden width into the metadata of this family.
     hidden = parts.rows("v.blk.0.ffn_up", config.hidden)
@@ -92,7 +85,7 @@ def _qwen2(config: VisionConfig, parts: Parts) -> nn.Module:
 
 
 def _qwen25(config: VisionConfig, parts: Parts) -> nn.Module:
-    merge, period = _merge(config), config.metadata.int("clip.vision.n_wa_pattern")
+    merge, period = config.spatial_merge(2), config.metadata.int("clip.vision.n_wa_pattern")
     window = WINDOW_PX // config.patch // merge * merge if period > 0 else 0
     if period > 0 and not window:
         raise GGUFError(
@@ -109,11 +102,11 @@ def _qwen3(config: VisionConfig, parts: Parts) -> nn.Module:
 
 
 def _slicing(config: VisionConfig) -> DynamicSize:
-    return config.dynamic(_merge(config), least=8, most=4096, warmup_tokens=46 * 46)
+    return config.dynamic(config.spatial_merge(2), least=8, most=4096, warmup_tokens=46 * 46)
 
 
 def _tokens(config: VisionConfig, image: Size) -> Size:
-    return config.tokens(image, _merge(config))
+    return config.tokens(image, config.spatial_merge(2))
 
 
 _family = partial(
