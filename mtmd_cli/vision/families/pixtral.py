@@ -9,6 +9,8 @@ Source: tools/mtmd/models/pixtral.cpp; PixtralVisionModel and Mistral3MultiModal
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -17,22 +19,21 @@ from mtmd_cli.image.slicing import DynamicSize
 from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.patches import MergePatches
-from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 from mtmd_cli.nn.vit import ViT
 from mtmd_cli.vision.config import VisionConfig
 from mtmd_cli.vision.family import VisionFamily
 from mtmd_cli.vision.markers import Markers
 
-LEAST_TOKENS, MOST_TOKENS, WARMUP_TOKENS = 8, 1024, 256
+WARMUP_TOKENS = 256
 
 
 class PixtralTower(nn.Module):
     """A transformer over patches at their places, squares of patches joined, two layers around a GELU, row breaks."""
 
-    def __init__(self, config: VisionConfig, parts: Parts) -> None:
+    def __init__(self, config: VisionConfig, parts: Parts, *, breaks: bool) -> None:
         super().__init__()
-        rope = GridRope(config.width // config.heads, pairs=True, alternate=True)
+        rope = config.grid_rope(pairs=True, alternate=True)
         self.v = ViT(config.vit(norm="rms", positions=0, rope=rope), parts.at("v"))
         mm, merge, width = parts.at("mm"), config.spatial_merge(1), config.projection
         steps: dict[str, nn.Module] = {}
@@ -44,7 +45,7 @@ class PixtralTower(nn.Module):
         steps["_gelu"] = Activate(Activation.GELU_TANH)
         steps["2"] = mm.linear("2", width, width)
         self.mm = chain(steps)
-        self.img_break = nn.Parameter(torch.empty(width), requires_grad=False) if parts.has("img_break") else None
+        self.img_break = nn.Parameter(torch.empty(width), requires_grad=False) if breaks else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(slices, 3, rows, columns) -> (slices, tokens, width)"""
@@ -55,20 +56,13 @@ class PixtralTower(nn.Module):
         return torch.cat((x, self.img_break.expand(slices, rows, 1, -1)), dim=2).flatten(1, 2)[:, :-1]
 
 
-def _grid(config: VisionConfig, image: Size) -> Size:
-    edge = config.patch * config.spatial_merge(1)
-    return Size(image.width // edge, image.height // edge)
+def _tokens(config: VisionConfig, image: Size) -> Size:
+    return config.tokens(image, config.spatial_merge(1))
 
 
-def _tokens_with_breaks(config: VisionConfig, image: Size) -> Size:
-    grid = _grid(config, image)
+def _tokens_and_breaks(config: VisionConfig, image: Size) -> Size:
+    grid = _tokens(config, image)
     return Size((grid.width + 1) * grid.height - 1, 1)
-
-
-def _slicing(config: VisionConfig) -> DynamicSize:
-    align = config.patch * config.spatial_merge(1)
-    least, most = config.limits.pixels(LEAST_TOKENS, MOST_TOKENS, align**2)
-    return DynamicSize(align, least, most, warmup_tokens=WARMUP_TOKENS)
 
 
 def _slicing_by_edge(config: VisionConfig) -> DynamicSize:
@@ -81,9 +75,9 @@ def _slicing_by_edge(config: VisionConfig) -> DynamicSize:
 
 PIXTRAL = VisionFamily(
     name="pixtral",
-    build=PixtralTower,
-    slicing=_slicing,
-    tokens=_tokens_with_breaks,
+    build=partial(PixtralTower, breaks=True),
+    slicing=lambda config: config.dynamic(config.spatial_merge(1), least=8, most=1024, warmup_tokens=WARMUP_TOKENS),
+    tokens=_tokens_and_breaks,
     markers=Markers(end="[IMG_END]"),
     rename={"v.token_embd.img_break": "img_break"},
     projection=("mm.2.weight",),
@@ -91,9 +85,9 @@ PIXTRAL = VisionFamily(
 
 LIGHTONOCR = VisionFamily(
     name="lightonocr",
-    build=PixtralTower,
+    build=partial(PixtralTower, breaks=False),
     slicing=_slicing_by_edge,
-    tokens=_grid,
+    tokens=_tokens,
     markers=Markers(begin="<|im_start|>", end="<|im_end|>"),
     projection=("mm.2.weight",),
 )
