@@ -67,23 +67,27 @@ def place_markers(prompt: str, images: int) -> str:
 
 
 def build_chunks(
-    text: str, plans: Sequence[Plan], vision: Vision | None, tokenizer: Tokenizer, *, grid_positions: bool
+    texts: Sequence[str], plans: Sequence[Plan], vision: Vision | None, tokenizer: Tokenizer, *, grid_positions: bool
 ) -> tuple[Chunk, ...]:
-    """Cut a rendered prompt at its markers, tokenise what stands between, and give every chunk its positions.
+    """Cut rendered texts at their markers, tokenise what stands between, and give every chunk its positions.
 
-    grid_positions: M-RoPE; an image then advances the position by the longer edge of its grid, not by its tokens.
+    texts: tokenised apart, though nothing stands between them. grid_positions: M-RoPE; an image then advances the
+    position by the longer edge of its grid, not by its tokens.
     """
     builder = _Builder()
-    pieces = text.split(MEDIA_MARKER)
-    for index, piece in enumerate(pieces):
-        if index:
+    image = 0
+    for text in texts:
+        first, *others = text.split(MEDIA_MARKER)
+        builder.text(tokenizer.encode(first))
+        for piece in others:
             assert vision is not None, "an image without a tower"
-            for part in vision.family.markers.arrange(plans[index - 1]):
+            for part in vision.family.markers.arrange(plans[image]):
                 if isinstance(part, str):
                     builder.text(tokenizer.encode(part))
                 else:
-                    builder.image(part, index - 1, plans[index - 1], vision)
-        builder.text(tokenizer.encode(piece))
+                    builder.image(part, image, plans[image], vision)
+            builder.text(tokenizer.encode(piece))
+            image += 1
     if tokenizer.add_bos and tokenizer.bos is not None:
         builder.parts.insert(0, [tokenizer.bos])
     if tokenizer.add_eos and tokenizer.eos is not None:

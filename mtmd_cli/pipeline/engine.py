@@ -21,11 +21,12 @@ from mtmd_cli.pipeline.encoder import Picture, cut_picture, encode
 from mtmd_cli.pipeline.events import Event, Finished, Progress, Reason, TextPiece
 from mtmd_cli.pipeline.flash import FlashChoice
 from mtmd_cli.pipeline.positions import image_positions, text_positions
+from mtmd_cli.pipeline.prompt import render_prompt
 from mtmd_cli.pipeline.sampler import Sampler, Sampling
 from mtmd_cli.pipeline.trace import Trace
 from mtmd_cli.text.stops import StopTexts
 from mtmd_cli.text.stream import TextStream
-from mtmd_cli.text.template import ChatTemplate, Message
+from mtmd_cli.text.template import ChatTemplate
 from mtmd_cli.text.tokenizer import Tokenizer
 from mtmd_cli.vision.loader import Vision
 
@@ -111,16 +112,15 @@ class Engine:
         # Generators start late; what the caller did wrong is told before.
         if images and self.vision is None:
             raise UsageError("there are images, but no vision projector is loaded", hint="give its file with --mmproj")
-        text = place_markers(prompt, len(images))
+        texts = [place_markers(prompt, len(images))]
         template = self.template() if chat else None
         if template is not None:
-            messages: list[Message] = [{"role": "system", "content": system}] if system else []
-            text = template.render([*messages, {"role": "user", "content": text}])
+            texts = render_prompt(template, system, texts[0])
         elif system:
             raise UsageError("a raw prompt has no place for a system message", hint="write it into the prompt itself")
         sampler = self._sampler(sampling or Sampling(), ignore_eos=ignore_eos)
         stops = StopTexts(template.stops if template is not None else ())
-        return self._answer(text, images, sampler, stops, max_tokens, alpha, trace)
+        return self._answer(texts, images, sampler, stops, max_tokens, alpha, trace)
 
     def _sampler(self, sampling: Sampling, *, ignore_eos: bool) -> Sampler:
         never = set(self.tokenizer.suppressed) | (set(self.tokenizer.eog) if ignore_eos else set())
@@ -135,7 +135,7 @@ class Engine:
     @torch.inference_mode()
     def _answer(
         self,
-        text: str,
+        texts: Sequence[str],
         images: Sequence[ImageSource],
         sampler: Sampler,
         stops: StopTexts,
@@ -147,7 +147,7 @@ class Engine:
         with clock.stage("preprocess"):
             pictures = [self._picture(source, alpha) for source in images]
             plans = [picture.plan for picture in pictures]
-            chunks = build_chunks(text, plans, self.vision, self.tokenizer, grid_positions=self.grid_positions)
+            chunks = build_chunks(texts, plans, self.vision, self.tokenizer, grid_positions=self.grid_positions)
         self._check_room(chunks)
         cache = self.decoder.new_cache(*self.cache_types)
         hidden = None
