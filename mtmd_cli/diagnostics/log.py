@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mtmd_cli.diagnostics.attention import AttentionKind, needs_plain
+
 if TYPE_CHECKING:
     from mtmd_cli.diagnostics.report import Flash, Graph, OpGroup, WarmupReport
 
@@ -51,6 +53,9 @@ def _graph(graph: Graph) -> Iterator[str]:
     lacking = [group for group in graph.ops if group.detour_ms is not None]
     if lacking:
         yield from _lacking(graph, lacking)
+    for kind in graph.attention:
+        if needs_plain(kind):
+            yield from _no_flash(graph, kind)
 
 
 def _lacking(graph: Graph, lacking: list[OpGroup]) -> Iterator[str]:
@@ -66,6 +71,20 @@ def _lacking(graph: Graph, lacking: list[OpGroup]) -> Iterator[str]:
     yield RULE
 
 
+def _no_flash(graph: Graph, kind: AttentionKind) -> Iterator[str]:
+    """The tensors that no fused kernel takes: what a kernel's author must know."""
+    yield RULE
+    yield f"WARNING: flash attention not supported by {graph.buffers[0].device}, memory usage will increase"
+    yield f"{kind.kind} attention, {kind.count} x, first in {kind.module}"
+    for trial in kind.trials:
+        if trial.reason:
+            yield f"  {trial.backend}: {trial.reason}"
+    yield "op params:"
+    for name, tensor in zip(("dst", "src0", "src1", "src2"), (kind.result, *kind.sources), strict=True):
+        yield f"{name:>5}: type = {tensor.dtype}, shape = {list(tensor.shape)}, stride = {list(tensor.stride)}"
+    yield RULE
+
+
 def _flash_lines(report: WarmupReport) -> Iterator[str]:
     """One line where tower and language model agree, else one for each."""
     if report.vision_flash in (None, report.language_flash):
@@ -78,5 +97,5 @@ def _flash_lines(report: WarmupReport) -> Iterator[str]:
 
 def _flash(flash: Flash) -> str:
     if flash.enabled:
-        return f"flash attention is enabled ({flash.backend})"
+        return f"flash attention is enabled ({flash.backend}{': ' * bool(flash.reason)}{flash.reason})"
     return f"flash attention is disabled ({flash.reason})"

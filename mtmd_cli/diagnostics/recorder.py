@@ -5,7 +5,8 @@ Run it under `no_grad`: under `inference_mode` composite operators (linear, atte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -65,6 +66,7 @@ class Recorder(TorchDispatchMode):
         self.memory = LiveMemory()
         self.support = support or Support()
         self._names = {module: tensor_name(name) for name, module in root.named_modules()}
+        self._paused = False
         self._stack: list[str] = []
         self._handles: list[Any] = []
         for tensor in weights:
@@ -89,6 +91,15 @@ class Recorder(TorchDispatchMode):
             handle.remove()
         self._stack.clear()
 
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """A block that is not recorded."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
     def _enter_module(self, module: nn.Module, _: object) -> None:
         self._stack.append(self._names.get(module, ""))
 
@@ -100,7 +111,7 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func.namespace == "prim":  # questions about a tensor, not work on it
+        if self._paused or func.namespace == "prim":  # prim: questions about a tensor, not work on it
             return func(*args, **kwargs)
         inputs = list(tensors((*args, *kwargs.values())))
         for tensor in inputs:  # what the run was given is live as well

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mtmd_cli.diagnostics.attention import AttentionKind
 from mtmd_cli.diagnostics.log import log_lines
 from mtmd_cli.diagnostics.recorder import TensorType
 
@@ -42,7 +43,7 @@ class OpGroup:
 
 @dataclass(frozen=True)
 class Flash:
-    """Whether attention runs fused, on which backend, and if not, why not in words."""
+    """Whether attention runs fused, on which backend, and why, in words."""
 
     enabled: bool
     backend: str
@@ -66,6 +67,7 @@ class Graph:
     splits: int
     buffers: tuple[Buffer, ...]
     ops: tuple[OpGroup, ...]
+    attention: tuple[AttentionKind, ...] = ()
     width: int | None = None
     height: int | None = None
     tokens: int | None = None

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map, tree_map_only
 
 from mtmd_cli.errors import UsageError
+from mtmd_cli.nn.attention import Backend
 from mtmd_cli.pipeline.engine import Engine
 
 
@@ -21,7 +22,8 @@ from mtmd_cli.pipeline.engine import Engine
 class Support:
     """Which operators a device is taken to lack, besides those for which it really has no kernel.
 
-    denied: names as `aten.upsample_bilinear2d`; so every device can play one that lacks something.
+    denied: names as `aten.upsample_bilinear2d`, or `attention.sdpa` for a backend; so every device can play one that
+    lacks something.
     """
 
     denied: frozenset[str] = frozenset()
@@ -32,7 +34,8 @@ class Support:
         full = [name if "." in name else f"aten.{name}" for name in names]
         for name in full:
             space, _, op = name.partition(".")
-            if not hasattr(getattr(torch.ops, space), op):
+            known = hasattr(Backend, op.upper()) if space == "attention" else hasattr(getattr(torch.ops, space), op)
+            if not known:
                 raise UsageError(
                     f"there is no operator {name}",
                     hint="warmup in --json lists the operators of a model, as aten.addmm",

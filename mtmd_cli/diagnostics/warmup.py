@@ -18,11 +18,13 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
 )
 
+from mtmd_cli.diagnostics.attention import AttentionKind, AttentionWatch, reason
 from mtmd_cli.diagnostics.recorder import Node, Recorder, device_label, splits
 from mtmd_cli.diagnostics.report import Buffer, Flash, Graph, Mode, OpGroup, WarmupReport
 from mtmd_cli.diagnostics.support import FallbackMode, Support
 from mtmd_cli.image.load import image_size
 from mtmd_cli.image.size import Size
+from mtmd_cli.nn.attention import Backend
 from mtmd_cli.nn.cache import Cache
 from mtmd_cli.pipeline.engine import Engine, ImageSource
 from mtmd_cli.pipeline.flash import FlashChoice
@@ -46,7 +48,7 @@ def warm_up(
     advice = engine.vision.advice if engine.vision is not None else None
     return WarmupReport(
         mode=mode,
-        vision_flash=_flash(engine.vision_flash) if engine.vision_flash is not None else None,
+        vision_flash=_settle_vision_flash(engine, found),
         language_flash=_flash(engine.flash),
         graphs=tuple(graph for graph in found if isinstance(graph, Graph)),
         notes=tuple(note for note in (*found, advice) if isinstance(note, str)),
@@ -95,7 +97,8 @@ def tower_graph(engine: Engine, size: Size, subject: str, support: Support, *, r
         pixels = torch.zeros(shape, dtype=engine.vision_dtype, device=device)
         return lambda: vision.tower(pixels)
 
-    trial = _try(vision.tower, device, support, prepare, real=real)
+    choose = real and engine.vision_flash is not None and engine.vision_flash.wish == "auto"
+    trial = _try(vision.tower, device, support, prepare, real=real, choose=choose)
     return _graph("vision", subject, trial, width=size.width, height=size.height)
 
 
@@ -127,40 +130,47 @@ class _Trial:
 
     recorder: Recorder
     how: Literal["encode", "plan"]
+    attention: tuple[AttentionKind, ...]
     measured: dict[torch.device, int] = field(default_factory=dict)
     first_ms: float | None = None
     second_ms: float | None = None
 
 
-def _try(root: nn.Module, device: torch.device, support: Support, prepare: Callable[[], Run], *, real: bool) -> _Trial:
+def _try(
+    root: nn.Module,
+    device: torch.device,
+    support: Support,
+    prepare: Callable[[], Run],
+    *,
+    real: bool,
+    choose: bool = False,
+) -> _Trial:
+    """Record a run. choose: first give every kind of attention its fastest backend, so that this graph is the last."""
     if not real:
-        return _plan(root, support, prepare)
+        with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            weights = [fake.from_tensor(weight) for weight in _weights(root)]  # the mode would forget them
+            recorder = Recorder(root, weights, support)
+            watch = AttentionWatch(root, support, choose=False, quiet=recorder.pause)
+            _record(recorder, prepare, watch)
+            del weights
+        return _Trial(recorder, "plan", tuple(watch.kinds.values()))
     recorder = Recorder(root, _weights(root), support)
+    watch = AttentionWatch(root, support, choose=choose, quiet=recorder.pause)
+    first_ms = _timed(lambda: _record(recorder, prepare, watch), device) - watch.spent_ms
+    kinds = tuple(watch.kinds.values())
     if device.type == "cpu":
-        return _Trial(recorder, "encode", first_ms=_timed(lambda: _record(recorder, prepare), device))
+        return _Trial(recorder, "encode", kinds, first_ms=first_ms)
     # An accelerator prepares its kernels in the first run, so a second one is timed too.
     with torch.inference_mode(), nullcontext() if support.complete(device) else FallbackMode(support):
-        first_ms = _timed(prepare(), device)
         before = _reset_peak(device)
         second_ms = _timed(prepare(), device)
         measured = {device: torch.cuda.max_memory_allocated(device) - before} if device.type == "cuda" else {}
-    _record(recorder, prepare)
-    return _Trial(recorder, "encode", measured, first_ms, second_ms)
+    return _Trial(recorder, "encode", kinds, measured, first_ms, second_ms)
 
 
-def _plan(root: nn.Module, support: Support, prepare: Callable[[], Run]) -> _Trial:
-    """Run on tensors without data, which cost no memory."""
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        weights = [fake.from_tensor(weight) for weight in _weights(root)]  # the mode would forget them
-        recorder = Recorder(root, weights, support)
-        _record(recorder, prepare)
-        del weights
-    return _Trial(recorder, "plan")
-
-
-def _record(recorder: Recorder, prepare: Callable[[], Run]) -> None:
+def _record(recorder: Recorder, prepare: Callable[[], Run], watch: AttentionWatch) -> None:
     run = prepare()
-    with torch.no_grad(), recorder:
+    with torch.no_grad(), recorder, watch:
         run()
     del run  # and with it the inputs, which else would seem to outlive the run
     recorder.memory.stop()
@@ -209,6 +219,7 @@ def _graph(
             Buffer(device_label(device), planned, trial.measured.get(device)) for device, planned in peaks.items()
         ),
         ops=groups(nodes),
+        attention=trial.attention,
         width=width,
         height=height,
         tokens=tokens,
@@ -232,6 +243,17 @@ def groups(nodes: Sequence[Node]) -> tuple[OpGroup, ...]:
 def _detour_ms(nodes: Sequence[Node]) -> float | None:
     times = [node.detour_ms for node in nodes if node.detour_ms is not None]
     return sum(times) if times else None
+
+
+def _settle_vision_flash(engine: Engine, found: Sequence[Graph | str]) -> Flash | None:
+    """What the tower runs on, after the trials if there were any: the backend of its commonest kind of attention."""
+    if engine.vision_flash is None:
+        return None
+    kinds = [kind for graph in found if isinstance(graph, Graph) for kind in graph.attention if kind.trials]
+    if kinds:
+        commonest = max(kinds, key=lambda kind: kind.count)
+        engine.vision_flash = FlashChoice(Backend(commonest.taken), reason(commonest))
+    return _flash(engine.vision_flash)
 
 
 def _flash(choice: FlashChoice) -> Flash:

@@ -24,7 +24,7 @@ class Attending(Protocol):
 
 @dataclass(frozen=True)
 class FlashChoice:
-    """reason: why the fused backend is not taken, in words; empty when it is. wish: what the user asked for."""
+    """reason: why this backend, in words; empty where nothing speaks against the fused one. wish: the user's."""
 
     backend: Backend
     reason: str = ""

@@ -19,7 +19,7 @@ def engine(request: pytest.FixtureRequest, golden_root: Path) -> mtmd_cli.Engine
     folder = golden_root / request.param
     if not folder.is_dir():
         pytest.skip(f"no golden data for {request.param}")
-    return mtmd_cli.load(folder / "text.gguf", folder / "mmproj.gguf", device="cpu", dtype="f32")
+    return mtmd_cli.load(folder / "text.gguf", folder / "mmproj.gguf", device="cpu", dtype="f32", flash_attn="on")
 
 
 def graph(report: mtmd_cli.WarmupReport, subject: str) -> Graph:
@@ -80,7 +80,7 @@ def test_without_a_tower_the_language_model_is_tried(golden_root: Path) -> None:
     path = golden_root / "gemma3" / "text.gguf"
     if not path.is_file():
         pytest.skip("no golden data for gemma3")
-    engine = mtmd_cli.load(path, device="cpu", dtype="f32")
+    engine = mtmd_cli.load(path, device="cpu", dtype="f32", flash_attn="on")
     report = mtmd_cli.warm_up(engine)
     assert [graph.subject for graph in report.graphs] == ["decode"]
     assert report.vision_flash is None
