@@ -10,6 +10,7 @@ from mtmd_cli.language.families.llama import (
     LLAMA,
     MISTRAL3,
     PADDLEOCR,
+    PHI3,
     QWEN2,
     QWEN2VL,
     QWEN3,
@@ -35,4 +36,5 @@ LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     GLM4,
     ERNIE4_5,
     PADDLEOCR,
+    PHI3,
 )

@@ -13,6 +13,7 @@ from mtmd_cli.vision.families.lfm2 import LFM2
 from mtmd_cli.vision.families.llama4 import LLAMA4
 from mtmd_cli.vision.families.mlp import MLP
 from mtmd_cli.vision.families.paddleocr import PADDLEOCR
+from mtmd_cli.vision.families.phi4 import PHI4
 from mtmd_cli.vision.families.pixtral import LIGHTONOCR, PIXTRAL
 from mtmd_cli.vision.families.qwenvl import QWEN2VL, QWEN3VL, QWEN25VL
 from mtmd_cli.vision.family import VisionFamily
@@ -31,6 +32,7 @@ VISION_FAMILIES: tuple[VisionFamily, ...] = (
     LIGHTONOCR,
     MLP,
     PADDLEOCR,
+    PHI4,
     PIXTRAL,
     QWEN2VL,
     QWEN25VL,

@@ -3,8 +3,8 @@ what the two became with vision and as mixtures of experts.
 
 Biases, norms, experts and the sections of M-RoPE follow the file, so what tells the architectures apart is the order
 of the rope's pairs, in Qwen3-VL further image features for the first layers, and in Mistral 3 (Ministral 3, Mistral
-Small 3.2 and later) a temperature.
-Source: src/models/{llama,qwen2,qwen3,qwen3moe,qwen2vl,qwen3vl,qwen3vlmoe,mistral3}.cpp.
+Small 3.2 and later) a temperature. Phi 3 and 4 (files without factors for long contexts) read as qwen.
+Source: src/models/{llama,qwen2,qwen3,qwen3moe,qwen2vl,qwen3vl,qwen3vlmoe,mistral3,phi3}.cpp.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ QWEN2VL = LanguageFamily("qwen2vl", qwen2vl_spec)
 QWEN3VL = LanguageFamily("qwen3vl", qwen3vl_spec)
 QWEN3VLMOE = LanguageFamily("qwen3vlmoe", qwen3vl_spec)
 MISTRAL3 = LanguageFamily("mistral3", mistral3_spec)
+PHI3 = LanguageFamily("phi3", qwen_spec)
 GLM4 = LanguageFamily("glm4", glm4_spec)
 ERNIE4_5 = LanguageFamily("ernie4_5", llama_spec)
 PADDLEOCR = LanguageFamily("paddleocr", qwen2vl_spec)
