@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtmd_cli.language.families.deepseek2 import DEEPSEEK2
 from mtmd_cli.language.families.gemma3 import GEMMA3
+from mtmd_cli.language.families.lfm2 import LFM2, LFM2MOE
 from mtmd_cli.language.families.llama import (
     ERNIE4_5,
     GLM4,
@@ -37,4 +38,6 @@ LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     ERNIE4_5,
     PADDLEOCR,
     PHI3,
+    LFM2,
+    LFM2MOE,
 )

@@ -22,8 +22,12 @@ class LayerCache(Protocol):
         """Bytes that are allocated."""
         ...
 
+    def reach(self, length: int) -> int:
+        """To how many tokens, `length` at most, the layer can go back."""
+        ...
+
     def roll_back(self, length: int) -> None:
-        """Forget every token from index `length` on."""
+        """Forget every token from index `length` on, which is one that `reach` gave."""
         ...
 
 
@@ -83,6 +87,10 @@ class KVCache:
         """Bytes that are allocated."""
         return self._keys.nbytes + self._values.nbytes
 
+    def reach(self, length: int) -> int:
+        """Every token is kept."""
+        return length
+
     def roll_back(self, length: int) -> None:
         """Nothing to do: what lies behind the length is written over."""
 
@@ -103,6 +111,10 @@ class LatentCache:
         """Bytes that are allocated."""
         return self._rows.nbytes
 
+    def reach(self, length: int) -> int:
+        """Every token is kept."""
+        return length
+
     def roll_back(self, length: int) -> None:
         """Nothing to do: what lies behind the length is written over."""
 
@@ -118,13 +130,18 @@ class Cache:
         """Count tokens that every layer has stored."""
         self.length += tokens
 
-    def roll_back(self, length: int) -> None:
-        """Forget every token from index `length` on."""
+    def roll_back(self, length: int) -> int:
+        """Forget every token from index `length` on; how many are left.
+
+        They may be fewer, for some layers remember only the last tokens: then the others are to be read again.
+        """
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot roll back to {length} of {self.length} tokens")
+        length = min(layer.reach(length) for layer in self.layers)
         for layer in self.layers:
             layer.roll_back(length)
         self.length = length
+        return length
 
     @property
     def nbytes(self) -> int:

@@ -19,7 +19,17 @@ from mtmd_cli.nn.moe import MoE
 from mtmd_cli.nn.norm import RMSNorm
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.rope import Rope
-from mtmd_cli.nn.spec import Attention, DecoderSpec, Experts, FeedForward, LatentAttention, Layer
+from mtmd_cli.nn.short_conv import CausalConvolution
+from mtmd_cli.nn.spec import (
+    Attention,
+    DecoderSpec,
+    Experts,
+    FeedForward,
+    LatentAttention,
+    Layer,
+    Mixer,
+    ShortConvolution,
+)
 from mtmd_cli.nn.step import Step
 
 
@@ -47,11 +57,15 @@ class Block(nn.Module):
 
 
 def _token_mixer(
-    spec: Attention | LatentAttention, parts: Parts, width: int, eps: float
-) -> CausalAttention | CausalLatentAttention:
-    if isinstance(spec, LatentAttention):
-        return CausalLatentAttention(spec, parts, width, eps)
-    return CausalAttention(spec, parts, width, eps)
+    spec: Mixer, parts: Parts, width: int, eps: float
+) -> CausalAttention | CausalLatentAttention | CausalConvolution:
+    match spec:
+        case Attention():
+            return CausalAttention(spec, parts, width, eps)
+        case LatentAttention():
+            return CausalLatentAttention(spec, parts, width, eps)
+        case ShortConvolution():
+            return CausalConvolution(spec, parts, width)
 
 
 def _feed_forward(spec: FeedForward | Experts, parts: Parts, width: int) -> MLP | MoE:

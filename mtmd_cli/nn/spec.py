@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -75,6 +76,14 @@ class LatentAttention:
 
 
 @dataclass(frozen=True)
+class ShortConvolution:
+    """A token mixer: a gated causal convolution over the last `length` tokens, for each channel by itself."""
+
+    length: int
+    rope: None = None
+
+
+@dataclass(frozen=True)
 class FeedForward:
     """Two matrices around an activation, or three with a gate."""
 
@@ -124,6 +133,9 @@ class Experts:
     weighs_input: bool = False
 
 
+Mixer: TypeAlias = Attention | LatentAttention | ShortConvolution
+
+
 @dataclass(frozen=True)
 class Layer:
     """One block. Norms, biases and q/k norms exist where the file has them.
@@ -131,7 +143,7 @@ class Layer:
     deepstack: which of the further features of an image is added to the input of this layer, from 1; 0: none.
     """
 
-    mixer: Attention | LatentAttention
+    mixer: Mixer
     ffn: FeedForward | Experts
     deepstack: int = 0
 
