@@ -95,6 +95,7 @@ class Rope:
             elif sector % 3 == 0 and sector < 3 * t:
                 axes.append(0)
             else:
+                # What no share covers follows z, which stands still: the reference. In transformers it follows t.
                 axes.append(3)
         return axes
 

@@ -10,6 +10,7 @@ Source: tools/mtmd/models/{qwen2vl,qwen3vl}.cpp; https://arxiv.org/abs/2409.1219
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,10 +79,14 @@ def _deepstack(blocks: int, parts: Parts) -> list[int]:
     return [block for block in range(blocks) if parts.has(f"deepstack.{block}.fc1")]
 
 
-def _qwen2(config: VisionConfig, parts: Parts) -> nn.Module:
-    # Converters wrote other things than the hidden width into the metadata of this family.
+def _tower(config: VisionConfig, parts: Parts, **changes: Any) -> QwenTower:
+    # Converters wrote other things than the hidden width into the metadata of these families.
     hidden = parts.rows("v.blk.0.ffn_up", config.hidden)
-    return QwenTower(config.vit(hidden=hidden, positions=0, rope=config.grid_rope()), config, parts)
+    return QwenTower(config.vit(hidden=hidden, rope=config.grid_rope(), **changes), config, parts)
+
+
+def _qwen2(config: VisionConfig, parts: Parts) -> nn.Module:
+    return _tower(config, parts, positions=0)
 
 
 def _qwen25(config: VisionConfig, parts: Parts) -> nn.Module:
@@ -93,12 +98,11 @@ def _qwen25(config: VisionConfig, parts: Parts) -> nn.Module:
             hint="convert the file again",
         )
     windowed = frozenset(block for block in range(config.blocks) if period > 0 and (block + 1) % period)
-    spec = config.vit(norm="rms", positions=0, rope=config.grid_rope(), window=window, windowed=windowed)
-    return QwenTower(spec, config, parts)
+    return _tower(config, parts, norm="rms", positions=0, window=window, windowed=windowed)
 
 
 def _qwen3(config: VisionConfig, parts: Parts) -> nn.Module:
-    return QwenTower(config.vit(resample=Resample.ALIGNED, rope=config.grid_rope()), config, parts)
+    return _tower(config, parts, resample=Resample.ALIGNED)
 
 
 def _slicing(config: VisionConfig) -> DynamicSize:
