@@ -81,7 +81,7 @@ def build_chunks(
         builder.text(tokenizer.encode(first))
         for piece in others:
             assert vision is not None, "an image without a tower"
-            for part in vision.family.markers.arrange(plans[image]):
+            for part in vision.markers.arrange(plans[image]):
                 if isinstance(part, str):
                     builder.text(tokenizer.encode(part))
                 else:

@@ -23,7 +23,7 @@ class VisionFamily:
     build: the tower on the meta device; it maps pixels (slices, 3, rows, columns) to (slices, tokens, width).
     slicing: which slices an image becomes.
     tokens: the columns and rows of tokens that the tower makes of a slice.
-    markers: the text around slices.
+    markers: the text around slices, or how it follows from the file.
     levels: further features that each token carries for deeper layers of the language model (deepstack).
     wanted: tokens below which an image is too coarse for some tasks; the user is told when less are allowed.
     causal: False where image tokens see each other in both directions.
@@ -37,7 +37,7 @@ class VisionFamily:
     build: Callable[[VisionConfig, Parts], nn.Module]
     slicing: Callable[[VisionConfig], Slicing]
     tokens: Callable[[VisionConfig, Size], Size]
-    markers: Markers = field(default_factory=Markers)
+    markers: Markers | Callable[[VisionConfig], Markers] = field(default_factory=Markers)
     levels: Callable[[VisionConfig, Parts], int] = lambda config, parts: 0
     wanted: int = 0
     causal: bool = True

@@ -14,6 +14,7 @@ from mtmd_cli.image.slicing import Slicing
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.vision.config import TokenLimits, VisionConfig
 from mtmd_cli.vision.family import VisionFamily
+from mtmd_cli.vision.markers import Markers
 from mtmd_cli.vision.registry import VISION_FAMILIES
 from mtmd_cli.weights import renamed
 
@@ -28,6 +29,7 @@ class Vision:
     family: VisionFamily
     config: VisionConfig
     slicing: Slicing
+    markers: Markers
     tower: nn.Module
     width: int
 
@@ -80,4 +82,5 @@ def build_vision(file: GGUFFile, limits: TokenLimits) -> tuple[Vision, dict[str,
     with torch.device("meta"):
         tower = family.build(config, parts)
     width = config.projection * (1 + family.levels(config, parts))
-    return Vision(family, config, family.slicing(config), tower, width), tensors
+    markers = family.markers if isinstance(family.markers, Markers) else family.markers(config)
+    return Vision(family, config, family.slicing(config), markers, tower, width), tensors

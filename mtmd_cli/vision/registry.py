@@ -11,6 +11,7 @@ from mtmd_cli.vision.families.kimivl import KIMIVL
 from mtmd_cli.vision.families.ldp import LDP, LDPV2
 from mtmd_cli.vision.families.lfm2 import LFM2
 from mtmd_cli.vision.families.llama4 import LLAMA4
+from mtmd_cli.vision.families.minicpmv import MINICPMV
 from mtmd_cli.vision.families.mlp import MLP
 from mtmd_cli.vision.families.paddleocr import PADDLEOCR
 from mtmd_cli.vision.families.phi4 import PHI4
@@ -30,6 +31,7 @@ VISION_FAMILIES: tuple[VisionFamily, ...] = (
     LDP,
     LDPV2,
     LIGHTONOCR,
+    MINICPMV,
     MLP,
     PADDLEOCR,
     PHI4,
