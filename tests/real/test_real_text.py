@@ -2,7 +2,8 @@
 
 The reference multiplies with activations of 8 bits, which moves the log probabilities of unlikely tokens by up to 0.5;
 this program multiplies with float32. So greedy tokens are compared as far as the reference's first two choices lie well
-apart, and the first token by the best log probability and five probabilities. That the difference is the reference's is shown by a third program.
+apart, and of the first token the best log probability and five probabilities. That the rest is the reference's rounding
+is shown by a third program.
 """
 
 from __future__ import annotations
