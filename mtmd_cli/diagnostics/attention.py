@@ -121,6 +121,8 @@ class AttentionWatch(TorchFunctionMode):
             return Trial(backend.value, None, reason)
         try:
             best = _timed(backend, tensors, kwargs)
+            if tensors[0].device.type != "cpu":  # the first call prepared the kernel
+                best = _timed(backend, tensors, kwargs)
             for _ in range(REPEATS if best < SHORT_MS else 0):
                 best = min(best, _timed(backend, tensors, kwargs))
         except torch.OutOfMemoryError:
