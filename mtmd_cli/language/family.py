@@ -20,11 +20,13 @@ class LanguageFamily:
 
     spec: from the keys and the tensor names of a file.
     rename: names in the file that are not the code's; '' leaves a tensor aside.
+    spare: how the names of tensors begin that the decoder leaves aside in a file with these keys.
     """
 
     name: str
     spec: Callable[[Keys, Parts], DecoderSpec]
     rename: Mapping[builtins.str, builtins.str] = field(default_factory=dict)
+    spare: Callable[[Keys], tuple[str, ...]] = lambda keys: ()
 
 
 class Keys:

@@ -36,5 +36,6 @@ def build_decoder(file: GGUFFile, dtype: torch.dtype) -> tuple[Decoder, dict[str
     spec = family.spec(keys, parts)
     with torch.device("meta"):
         decoder = Decoder(spec, parts, dtype)
-    spare = tuple(f"blk.{index}." for index in range(keys.blocks, keys.int("block_count")))
+    unused = tuple(f"blk.{index}." for index in range(keys.blocks, keys.int("block_count")))
+    spare = (*unused, *family.spare(keys))
     return decoder, {name: tensor for name, tensor in tensors.items() if not name.startswith(spare)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtmd_cli.language.families.deepseek2 import DEEPSEEK2
 from mtmd_cli.language.families.gemma3 import GEMMA3
+from mtmd_cli.language.families.gemma4 import GEMMA4
 from mtmd_cli.language.families.lfm2 import LFM2, LFM2MOE
 from mtmd_cli.language.families.llama import (
     ERNIE4_5,
@@ -33,6 +34,7 @@ LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     QWEN3VL,
     QWEN3VLMOE,
     GEMMA3,
+    GEMMA4,
     DEEPSEEK2,
     GLM4,
     ERNIE4_5,

@@ -72,15 +72,14 @@ class KVCache:
         self._keys = Rows(heads, head_dim, types[0], device)
         self._values = Rows(heads, value_dim, types[1], device)
 
-    def extend(self, first: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new tokens from index `first` on, and give back all of them.
-
-        key: (kv_heads, n, head), value: (kv_heads, n, value_head) -> the same with first + n tokens.
-        """
-        stop = first + key.shape[1]
+    def write(self, first: int, key: Tensor, value: Tensor) -> None:
+        """Store new tokens from index `first` on: (kv_heads, n, head) and (kv_heads, n, value_head)."""
         self._keys.write(first, key)
         self._values.write(first, value)
-        return self._keys.read(stop, key.dtype), self._values.read(stop, value.dtype)
+
+    def read(self, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The keys and values of the first `stop` tokens: (kv_heads, stop, head) and (kv_heads, stop, value_head)."""
+        return self._keys.read(stop, dtype), self._values.read(stop, dtype)
 
     @property
     def nbytes(self) -> int:
@@ -120,7 +119,7 @@ class LatentCache:
 
 
 class Cache:
-    """The memory of a whole decoder: one part for each layer, and how many tokens all of them hold."""
+    """The memory of a whole decoder: one part for each layer (some may share one), and how many tokens all hold."""
 
     def __init__(self, layers: Sequence[LayerCache]) -> None:
         self.layers = list(layers)
@@ -138,7 +137,7 @@ class Cache:
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot roll back to {length} of {self.length} tokens")
         length = min(layer.reach(length) for layer in self.layers)
-        for layer in self.layers:
+        for layer in set(self.layers):
             layer.roll_back(length)
         self.length = length
         return length
@@ -146,4 +145,4 @@ class Cache:
     @property
     def nbytes(self) -> int:
         """Bytes that are allocated."""
-        return sum(layer.nbytes for layer in self.layers)
+        return sum(layer.nbytes for layer in set(self.layers))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -63,6 +65,27 @@ class Linear(Weight):
             return F.linear(x, self.weight, self.bias)
         y = self.project(x)
         return y if self.bias is None else y + self.bias
+
+
+class ClampedLinear(Linear):
+    """A Linear whose inputs and outputs are kept between bounds of the file: input_min, input_max, output_min …"""
+
+    BOUNDS = ("input_min", "input_max", "output_min", "output_max")
+
+    def __init__(self, columns: int, rows: int, bounds: Collection[str], *, bias: bool = False) -> None:
+        super().__init__(columns, rows, bias=bias)
+        for name in self.BOUNDS:
+            present = nn.Parameter(torch.empty(1), requires_grad=False) if name in bounds else None
+            self.register_parameter(name, present)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., columns) -> (..., rows)"""
+        y = super().forward(_kept(x, self.input_min, self.input_max))
+        return _kept(y, self.output_min, self.output_max)
+
+
+def _kept(x: Tensor, least: Tensor | None, most: Tensor | None) -> Tensor:
+    return x if least is most is None else x.clamp(least, most)
 
 
 class Embedding(Weight):

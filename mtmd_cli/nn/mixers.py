@@ -16,7 +16,7 @@ from mtmd_cli.nn.step import Step
 
 
 class CausalAttention(nn.Module):
-    """Self-attention of new tokens over themselves and the cache."""
+    """Self-attention of new tokens over themselves and the cache, which another layer may have filled."""
 
     def __init__(self, spec: Attention, parts: Parts, width: int, eps: float) -> None:
         super().__init__()
@@ -28,12 +28,13 @@ class CausalAttention(nn.Module):
         values = spec.kv_heads * spec.value_dim
         self._widths = (queries, keys, values)
         self.attn_qkv = parts.linear("attn_qkv", width, queries + keys + values) if parts.has("attn_qkv") else None
+        own_keys = spec.keys_of is None
         if self.attn_qkv is None:
             self.attn_q = parts.linear("attn_q", width, queries)
-            self.attn_k = parts.linear("attn_k", width, keys)
-            self.attn_v = parts.linear("attn_v", width, values)
+            self.attn_k = parts.linear("attn_k", width, keys) if own_keys else None
+            self.attn_v = parts.linear("attn_v", width, values) if own_keys and not spec.keys_are_values else None
         self.attn_q_norm = parts.rms_norm("attn_q_norm", spec.head_dim, eps)
-        self.attn_k_norm = parts.rms_norm("attn_k_norm", spec.head_dim, eps)
+        self.attn_k_norm = parts.rms_norm("attn_k_norm", spec.head_dim, eps) if own_keys else None
         self.attn_output = parts.linear("attn_output", spec.heads * spec.value_dim, width)
 
     def new_cache(self, types: tuple[CacheType, CacheType], device: torch.device) -> KVCache:
@@ -43,23 +44,35 @@ class CausalAttention(nn.Module):
     def forward(self, x: Tensor, step: Step, cache: KVCache) -> Tensor:
         """x: (n, width), the new tokens -> (n, width)"""
         spec = self.spec
-        if self.attn_qkv is not None:
-            q, k, v = self.attn_qkv(x).split(self._widths, dim=-1)
-        else:
-            q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
-        q = self.attn_q_norm(q.unflatten(-1, (spec.heads, -1))).transpose(0, 1)
-        k = self.attn_k_norm(k.unflatten(-1, (spec.kv_heads, -1))).transpose(0, 1)
-        v = v.unflatten(-1, (spec.kv_heads, -1)).transpose(0, 1)
-        if spec.rope is not None:
-            cos, sin = step.ropes[spec.rope]
-            q = rotate(q, cos, sin, pairs=spec.rope.pairs)
-            k = rotate(k, cos, sin, pairs=spec.rope.pairs)
-        if spec.unit_heads:
-            q, k = F.rms_norm(q, q.shape[-1:], eps=self.eps), F.rms_norm(k, k.shape[-1:], eps=self.eps)
+        q, *new = self._heads(x)
+        q = self._placed(self.attn_q_norm(q), step)
         if spec.temperature is not None:
             q = (q * spec.temperature.factors(step.positions)).to(q.dtype)
-        k, v = cache.extend(step.first, k, v)
-        mask = Mask(step.first, step.causal, spec.window, spec.chunk)
+        if self.attn_k_norm is not None:
+            k, v = new
+            v = F.rms_norm(v, v.shape[-1:], eps=self.eps) if spec.unit_values else v
+            cache.write(step.first, self._placed(self.attn_k_norm(k), step), v)
+        k, v = cache.read(step.first + len(x), q.dtype)
+        mask = Mask(step.first, step.causal or not spec.both_ways, spec.window, spec.chunk)
         out = attend(q[None], k[None], v[None], scale=spec.scale, mask=mask, backend=self.backend)
         projected: Tensor = self.attn_output(out[0].transpose(0, 1).flatten(1))
         return projected
+
+    def _heads(self, x: Tensor) -> list[Tensor]:
+        """Queries, and the keys and values that this layer makes: (heads, n, head) each"""
+        spec = self.spec
+        if self.attn_qkv is not None:
+            made = list(self.attn_qkv(x).split(self._widths, dim=-1))
+        else:
+            made = [linear(x) for linear in (self.attn_q, self.attn_k, self.attn_v) if linear is not None]
+            if spec.keys_are_values:
+                made.append(made[-1])
+        counts = (spec.heads, spec.kv_heads, spec.kv_heads)
+        return [part.unflatten(-1, (count, -1)).transpose(0, 1) for part, count in zip(made, counts, strict=False)]
+
+    def _placed(self, heads: Tensor, step: Step) -> Tensor:
+        """Turned by their positions: (heads, n, head) -> the same"""
+        spec = self.spec
+        if spec.rope is not None:
+            heads = rotate(heads, *step.ropes[spec.rope], pairs=spec.rope.pairs)
+        return F.rms_norm(heads, heads.shape[-1:], eps=self.eps) if spec.unit_heads else heads

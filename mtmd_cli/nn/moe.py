@@ -12,10 +12,10 @@ from torch.nn import functional as F
 
 from mtmd_cli.gguf import GGMLType, PackedTensor
 from mtmd_cli.nn.linear import Linear
-from mtmd_cli.nn.mlp import activate
+from mtmd_cli.nn.mlp import MLP, activate
 from mtmd_cli.nn.packed import packed_experts
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.nn.spec import Activation, Experts, Gating, Routing
+from mtmd_cli.nn.spec import Activation, DenseBesideExperts, Experts, Gating, Routing
 
 # A sum of shares below the smallest normal number of f16 counts as that number.
 SMALLEST_SUM = 2.0**-14
@@ -27,7 +27,7 @@ class Router(nn.Module):
     def __init__(self, spec: Routing, parts: Parts, width: int) -> None:
         super().__init__()
         self.spec = spec
-        self.ffn_gate_inp = RouterLinear(width, spec.experts, bias=parts.has("ffn_gate_inp.bias"))
+        self.ffn_gate_inp = RouterLinear(width, spec.experts, parts.at("ffn_gate_inp"))
         self.exp_probs_b = ChoiceBias(spec.experts) if parts.has("exp_probs_b.bias") else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,6 +93,27 @@ class MoE(nn.Module):
         return out
 
 
+class BesideExperts(nn.Module):
+    """A network for every token beside a mixture of experts, each between its norms; the router reads the stream."""
+
+    def __init__(self, spec: DenseBesideExperts, parts: Parts, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.ffn_norm = parts.rms_norm("ffn_norm", width, eps)
+        self._dense = MLP(parts, width, spec.dense.width, spec.dense.activation)
+        self.post_ffw_norm_1 = parts.rms_norm("post_ffw_norm_1", width, eps)
+        self.pre_ffw_norm_2 = parts.rms_norm("pre_ffw_norm_2", width, eps)
+        self._experts = MoE(spec.experts, parts, width)
+        self.post_ffw_norm_2 = parts.rms_norm("post_ffw_norm_2", width, eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: the stream, not normed, (n, width) -> (n, width)"""
+        dense = self.post_ffw_norm_1(self._dense(self.ffn_norm(x)))
+        routed_by = F.rms_norm(x.float(), x.shape[-1:], eps=self.eps) * x.shape[-1] ** -0.5
+        out: Tensor = dense + self.post_ffw_norm_2(self._experts(self.pre_ffw_norm_2(x), routed_by))
+        return out
+
+
 class SharedExpert(nn.Module):
     """The expert of every token, with a gate of its own where the file has one."""
 
@@ -153,9 +174,17 @@ class ExpertLinear(nn.Module):
 
 
 class RouterLinear(Linear):
-    """Stays in f32."""
+    """Stays in f32; factors of what it reads where the file has them."""
 
     stored_dtype = torch.float32
+
+    def __init__(self, columns: int, rows: int, parts: Parts) -> None:
+        super().__init__(columns, rows, bias=parts.has("bias"))
+        self.scale = nn.Parameter(torch.empty(columns), requires_grad=False) if parts.has("scale") else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., columns) -> (..., rows)"""
+        return super().forward(x if self.scale is None else x * self.scale)
 
 
 class ChoiceBias(nn.Module):

@@ -1,4 +1,4 @@
-"""Normalisation over the last axis, accumulated in f32."""
+"""Normalisation over the last axis, accumulated in f32; learned factors."""
 
 from __future__ import annotations
 
@@ -37,3 +37,17 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., width), in the dtype of x"""
         return F.layer_norm(x.float(), self.weight.shape, self.weight, self.bias, self.eps).to(x.dtype)
+
+
+class Scale(nn.Module):
+    """A learned factor for each value (layer scale), or one for all."""
+
+    stored_dtype = torch.float32
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> (..., width)"""
+        return (x * self.weight).to(x.dtype)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from mtmd_cli.gguf import PackedTensor
-from mtmd_cli.nn.linear import Linear
+from mtmd_cli.nn.linear import ClampedLinear, Linear
 from mtmd_cli.nn.norm import LayerNorm, RMSNorm
 
 
@@ -29,12 +29,19 @@ class Parts:
 
     def rows(self, name: str, default: int) -> int:
         """What a linear map gives, as its weight says; the default where the file lacks it."""
+        shape = self.shape(name)
+        return shape[0] if shape else default
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a weight, outermost dimension first; () where the file lacks it."""
         tensor = self._tensors.get(f"{self._prefix}{name}.weight")
-        return tensor.shape[0] if tensor is not None and tensor.shape else default
+        return tensor.shape if tensor is not None else ()
 
     def linear(self, name: str, columns: int, rows: int) -> Linear:
-        """A Linear, with a bias when the file has one."""
-        return Linear(columns, rows, bias=self.has(f"{name}.bias"))
+        """A Linear, with a bias and with bounds when the file has them."""
+        bias = self.has(f"{name}.bias")
+        bounds = [bound for bound in ClampedLinear.BOUNDS if self.has(f"{name}.{bound}")]
+        return ClampedLinear(columns, rows, bounds, bias=bias) if bounds else Linear(columns, rows, bias=bias)
 
     def rms_norm(self, name: str, width: int, eps: float) -> nn.Module:
         """An RMSNorm when the file has its weight, else the identity."""

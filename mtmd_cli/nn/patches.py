@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mtmd_cli.errors import GGUFError
+from mtmd_cli.errors import GGUFError, ImageError
 from mtmd_cli.nn.attention import Segments
 from mtmd_cli.nn.parts import Parts
 
@@ -83,6 +83,25 @@ class Positions(Table):
             antialias=self.resample is Resample.ANTIALIASED,
         )
         return fitted[0].flatten(1).t().to(self.weight.dtype)
+
+
+class AxisPositions(nn.Module):
+    """A learned vector for each column and one for each row; a patch has the sum of its two."""
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(2, length, width), requires_grad=False)
+
+    def forward(self, rows: int, columns: int) -> Tensor:
+        """The vectors of a grid, row by row: (rows · columns, width). Raises ImageError for an edge that is too long."""
+        longest = self.weight.shape[1]
+        if max(rows, columns) > longest:
+            raise ImageError(
+                f"the image becomes {columns}×{rows} patches, and the model knows {longest} places along an edge",
+                hint="lower --image-max-tokens, or cut the image into shorter pieces",
+            )
+        by_column, by_row = self.weight[0, :columns], self.weight[1, :rows]
+        return (by_row[:, None] + by_column).flatten(0, 1)
 
 
 def grid_places(rows: int, columns: int, device: torch.device) -> Tensor:

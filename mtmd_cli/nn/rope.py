@@ -30,7 +30,7 @@ class Rope:
     dims: leading values of a head that are turned. pairs: neighbours (0,1), (2,3) … turn together; otherwise
     value i turns with value i + dims/2. factor: positions are divided by it. magnitude: cos and sin are multiplied
     by it. sections: the number of frequencies that follow t, y, x and z (M-RoPE); interleaved: the axes take turns
-    t, y, x, t, y, x … (IM-RoPE) instead of lying in blocks.
+    t, y, x, t, y, x … (IM-RoPE) instead of lying in blocks. own_divisors: those of the file count, where it has them.
     """
 
     dims: int
@@ -41,6 +41,7 @@ class Rope:
     yarn: Yarn | None = None
     sections: tuple[int, ...] = ()
     interleaved: bool = False
+    own_divisors: bool = True
 
     def frequencies(self, factors: Tensor | None = None, device: torch.device | None = None) -> Tensor:
         """Radians a position, one for each turned pair: (dims/2,) f32. factors: the file's own divisors (Llama 3)."""

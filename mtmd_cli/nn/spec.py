@@ -42,7 +42,9 @@ class Attention:
 
     window: sliding-window attention over that many positions; None sees everything. chunk: only the keys of the
     query's own stretch of that many positions are seen. rope: None leaves positions out. scale: factor of the scores.
-    unit_heads: queries and keys are divided by their root mean square after the rope.
+    unit_heads: queries and keys are divided by their root mean square after the rope; unit_values: values by theirs.
+    keys_are_values: one projection makes both. keys_of: the layer whose keys and values this one reads, having none of
+    its own. both_ways: where the tokens of an image see each other in both directions, they do so in this layer too.
     """
 
     heads: int
@@ -54,6 +56,10 @@ class Attention:
     window: int | None = None
     chunk: int | None = None
     unit_heads: bool = False
+    unit_values: bool = False
+    keys_are_values: bool = False
+    keys_of: int | None = None
+    both_ways: bool = True
     temperature: Temperature | None = None
 
 
@@ -133,7 +139,19 @@ class Experts:
     weighs_input: bool = False
 
 
+@dataclass(frozen=True)
+class DenseBesideExperts:
+    """A network for every token and a mixture of experts, each between norms of its own, their answers added.
+
+    The router reads the stream at unit root mean square, divided by the root of its width (Gemma 4).
+    """
+
+    dense: FeedForward
+    experts: Experts
+
+
 Mixer: TypeAlias = Attention | LatentAttention | ShortConvolution
+Network: TypeAlias = FeedForward | Experts | DenseBesideExperts
 
 
 @dataclass(frozen=True)
@@ -141,19 +159,22 @@ class Layer:
     """One block. Norms, biases and q/k norms exist where the file has them.
 
     deepstack: which of the further features of an image is added to the input of this layer, from 1; 0: none.
+    residual_scale: factor of what the mixer and the feed-forward network add to the stream.
     """
 
     mixer: Mixer
-    ffn: FeedForward | Experts
+    ffn: Network
     deepstack: int = 0
+    residual_scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class DecoderSpec:
     """Everything about a language model but its weights.
 
-    context: positions that it was trained for. embedding_scale: factor of token embeddings, not of image
-    embeddings. logit_cap: logits pass through cap · tanh(x / cap).
+    context: positions that it was trained for. embedding_scale, image_scale: factors of token and of image
+    embeddings. layer_input: values that each layer gets of every token, from a table of its own (Gemma's per-layer
+    embeddings). logit_scale: factor of logits. logit_cap: they then pass through cap · tanh(x / cap).
     """
 
     width: int
@@ -162,6 +183,9 @@ class DecoderSpec:
     norm_eps: float
     layers: tuple[Layer, ...]
     embedding_scale: float = 1.0
+    image_scale: float = 1.0
+    layer_input: int = 0
+    logit_scale: float = 1.0
     logit_cap: float | None = None
 
     @property

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mtmd_cli.nn.attention import Backend, Segments, attend
 from mtmd_cli.nn.mlp import MLP
+from mtmd_cli.nn.norm import Scale
 from mtmd_cli.nn.parts import Parts
-from mtmd_cli.nn.patches import PatchEmbedding, Positions, Resample, grid_places, grid_windows
+from mtmd_cli.nn.patches import AxisPositions, PatchEmbedding, Positions, Resample, grid_places, grid_windows
 from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 
@@ -26,7 +28,8 @@ class ViTSpec:
     norm: "layer" or "rms". positions: patches that have a row in the learned position table, 0 where there is none; a
     class token of the file has one more. class_first: it stands before the patches, not behind them. resample: how
     learned positions fit other grids. joint_qk_norm: a norm of queries or keys sees all heads at once, not each for
-    itself. rope: turns the heads by the places of their patches. windowed: blocks whose patches see only their own
+    itself. unit_values: values are divided by their root mean square. axis_positions: rows in each of two tables, one
+    vector by the column and one by the row of a patch, in place of one for each patch. rope: turns the heads by the places of their patches. windowed: blocks whose patches see only their own
     window of window x window patches.
     """
 
@@ -41,6 +44,8 @@ class ViTSpec:
     positions: int = 0
     class_first: bool = False
     joint_qk_norm: bool = False
+    unit_values: bool = False
+    axis_positions: int = 0
     kv_heads: int | None = None
     head_dim: int | None = None
     resample: Resample | None = None
@@ -48,20 +53,6 @@ class ViTSpec:
     window: int = 0
     windowed: frozenset[int] = frozenset()
     scale: float | None = None
-
-
-class Scale(nn.Module):
-    """A learned factor for each value (layer scale)."""
-
-    stored_dtype = torch.float32
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width), requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., width)"""
-        return (x * self.weight).to(x.dtype)
 
 
 class PatchAttention(nn.Module):
@@ -74,6 +65,7 @@ class PatchAttention(nn.Module):
         self.head_dim = spec.head_dim or spec.width // spec.heads
         self.scale = spec.scale or self.head_dim**-0.5
         self.rope = spec.rope
+        self._unit_values, self._eps = spec.unit_values, spec.eps
         queries, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         self._widths = (queries, keys, keys)
         self.attn_qkv = parts.linear("attn_qkv", spec.width, queries + 2 * keys) if parts.has("attn_qkv") else None
@@ -100,28 +92,32 @@ class PatchAttention(nn.Module):
             q, k = self.attn_q_norm(q), self.attn_k_norm(k)
         if self.rope is not None and rope is not None:
             q, k = self.rope.rotate(q, rope), self.rope.rotate(k, rope)
+        if self._unit_values:
+            v = F.rms_norm(v, v.shape[-1:], eps=self._eps)
         out = attend(q, k, v, scale=self.scale, mask=windows, backend=self.backend)
         projected: Tensor = self.attn_out(out.transpose(1, 2).flatten(2))
         return projected
 
 
 class ViTBlock(nn.Module):
-    """Attention and feed-forward network, each behind its norm and added to the stream."""
+    """Attention and feed-forward network, each behind its norm and added to the stream; norms behind them by the file."""
 
     def __init__(self, spec: ViTSpec, parts: Parts) -> None:
         super().__init__()
         norm = parts.rms_norm if spec.norm == "rms" else parts.layer_norm
         self.ln1 = norm("ln1", spec.width, spec.eps)
         self._attention = PatchAttention(spec, parts)
+        self.attn_post_norm = norm("attn_post_norm", spec.width, spec.eps)
         self.ls1 = Scale(spec.width) if parts.has("ls1") else nn.Identity()
         self.ln2 = norm("ln2", spec.width, spec.eps)
         self._ffn = MLP(parts, spec.width, spec.hidden, spec.activation)
+        self.ffn_post_norm = norm("ffn_post_norm", spec.width, spec.eps)
         self.ls2 = Scale(spec.width) if parts.has("ls2") else nn.Identity()
 
     def forward(self, x: Tensor, rope: Tables | None = None, windows: Segments | None = None) -> Tensor:
         """(slices, patches, width) -> (slices, patches, width)"""
-        x = x + self.ls1(self._attention(self.ln1(x), rope, windows))
-        out: Tensor = x + self.ls2(self._ffn(self.ln2(x)))
+        x = x + self.attn_post_norm(self.ls1(self._attention(self.ln1(x), rope, windows)))
+        out: Tensor = x + self.ls2(self.ffn_post_norm(self._ffn(self.ln2(x))))
         return out
 
 
@@ -136,9 +132,13 @@ class ViT(nn.Module):
         self.norm_embd = norm("norm_embd", spec.width, spec.eps)
         has_class = parts.has("class_embd")
         self.class_embd = nn.Parameter(torch.empty(spec.width), requires_grad=False) if has_class else None
-        # A table that is fitted to every grid anyway may have been trained on another square than the file says.
-        rows = parts.rows("position_embd", spec.positions) if spec.resample else spec.positions + has_class
-        self.position_embd = Positions(rows, spec.width, spec.resample) if spec.positions else None
+        self.position_embd: AxisPositions | Positions | None = None
+        if spec.axis_positions:
+            self.position_embd = AxisPositions(spec.axis_positions, spec.width)
+        elif spec.positions:
+            # A table that is fitted to every grid anyway may have been trained on another square than the file says.
+            rows = parts.rows("position_embd", spec.positions) if spec.resample else spec.positions + has_class
+            self.position_embd = Positions(rows, spec.width, spec.resample)
         self.pre_ln = norm("pre_ln", spec.width, spec.eps)
         self.blk = nn.ModuleList(ViTBlock(spec, parts.at(f"blk.{index}")) for index in range(spec.blocks))
         self.post_ln = norm("post_ln", spec.width, spec.eps)

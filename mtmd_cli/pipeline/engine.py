@@ -232,12 +232,13 @@ class Engine:
             if self.grid_positions:
                 trace.add(f"mrope_pos.{index}", positions.int())
         with clock.stage("prefill"):
-            causal = self.vision.family.causal
+            causal = self.vision.causal
+            inputs = self.decoder.embed_image(embeddings)
             # What sees both ways must be read at once; what does not, in batches.
             step = self.batch if causal else chunk.n_tokens
             for start in range(0, chunk.n_tokens, step):
                 rows = slice(start, start + step)
-                hidden = self.decoder(embeddings[rows], positions[rows].to(self.device), cache, causal=causal)
+                hidden = self.decoder(inputs[rows], positions[rows].to(self.device), cache, causal=causal)
         return hidden[-1:]
 
     def _decode(self, tokens: Sequence[int], position: int, cache: Cache) -> Tensor:

@@ -26,7 +26,7 @@ class VisionFamily:
     markers: the text around slices, or how it follows from the file.
     levels: further features that each token carries for deeper layers of the language model (deepstack).
     wanted: tokens below which an image is too coarse for some tasks; the user is told when less are allowed.
-    causal: False where image tokens see each other in both directions.
+    causal: False where image tokens see each other in both directions, if the language model can.
     rename: names in the file that are not the code's; '' leaves a tensor aside.
     spare: how the names of tensors begin that this family leaves aside in a file with this metadata.
     fixups: changes to tensors that a file stores in another form.
@@ -40,7 +40,7 @@ class VisionFamily:
     markers: Markers | Callable[[VisionConfig], Markers] = field(default_factory=Markers)
     levels: Callable[[VisionConfig, Parts], int] = lambda config, parts: 0
     wanted: int = 0
-    causal: bool = True
+    causal: Callable[[VisionConfig], bool] = lambda config: True
     rename: Mapping[str, str] = field(default_factory=dict)
     spare: Callable[[VisionConfig], tuple[str, ...]] = lambda config: ()
     fixups: tuple[Fixup, ...] = ()

@@ -34,6 +34,11 @@ class Vision:
     width: int
 
     @property
+    def causal(self) -> bool:
+        """Whether the tokens of an image see only those before them."""
+        return self.family.causal(self.config)
+
+    @property
     def advice(self) -> str | None:
         """What the user should know about the limits on image tokens; None where all is well."""
         wanted = self.family.wanted

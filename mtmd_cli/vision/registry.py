@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtmd_cli.vision.families.gemma3 import GEMMA3
+from mtmd_cli.vision.families.gemma4v import GEMMA4V
 from mtmd_cli.vision.families.glm4v import GLM4V
 from mtmd_cli.vision.families.idefics3 import IDEFICS3
 from mtmd_cli.vision.families.internvl import INTERNVL
@@ -21,6 +22,7 @@ from mtmd_cli.vision.family import VisionFamily
 
 VISION_FAMILIES: tuple[VisionFamily, ...] = (
     GEMMA3,
+    GEMMA4V,
     GLM4V,
     IDEFICS3,
     INTERNVL,

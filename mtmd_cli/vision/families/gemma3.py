@@ -57,6 +57,6 @@ GEMMA3 = VisionFamily(
     slicing=lambda config: FixedSize(config.image_size, Filter.BILINEAR),
     tokens=_tokens,
     markers=Markers(begin="<start_of_image>", end="<end_of_image>"),
-    causal=False,
+    causal=lambda config: False,
     fixups=(swap_ffn, transpose("mm.input_projection.weight")),
 )
