@@ -120,9 +120,7 @@ class Decoder(nn.Module):
     def on_loaded(self, device: torch.device) -> None:
         """Compute the rope frequencies, some of which need a tensor of the file."""
         divisors = self.rope_freqs.weight if self.rope_freqs is not None else None
-        self._ropes = {
-            rope: rope.frequencies(divisors if rope.own_divisors else None, device) for rope in self._ropes
-        }
+        self._ropes = {rope: rope.frequencies(divisors if rope.own_divisors else None, device) for rope in self._ropes}
 
     def new_cache(self, keys: CacheType, values: CacheType) -> Cache:
         """An empty memory for one conversation."""

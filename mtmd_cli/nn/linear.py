@@ -71,12 +71,16 @@ class ClampedLinear(Linear):
     """A Linear whose inputs and outputs are kept between bounds of the file: input_min, input_max, output_min …"""
 
     BOUNDS = ("input_min", "input_max", "output_min", "output_max")
+    input_min: Tensor | None
+    input_max: Tensor | None
+    output_min: Tensor | None
+    output_max: Tensor | None
 
     def __init__(self, columns: int, rows: int, bounds: Collection[str], *, bias: bool = False) -> None:
         super().__init__(columns, rows, bias=bias)
         for name in self.BOUNDS:
-            present = nn.Parameter(torch.empty(1), requires_grad=False) if name in bounds else None
-            self.register_parameter(name, present)
+            bound = nn.Parameter(torch.empty(1), requires_grad=False) if name in bounds else None
+            self.register_parameter(name, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., columns) -> (..., rows)"""

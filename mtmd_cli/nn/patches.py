@@ -93,7 +93,7 @@ class AxisPositions(nn.Module):
         self.weight = nn.Parameter(torch.empty(2, length, width), requires_grad=False)
 
     def forward(self, rows: int, columns: int) -> Tensor:
-        """The vectors of a grid, row by row: (rows · columns, width). Raises ImageError for an edge that is too long."""
+        """The vectors of a grid, row by row: (rows · columns, width). Raises ImageError for too long an edge."""
         longest = self.weight.shape[1]
         if max(rows, columns) > longest:
             raise ImageError(

@@ -29,8 +29,8 @@ class ViTSpec:
     class token of the file has one more. class_first: it stands before the patches, not behind them. resample: how
     learned positions fit other grids. joint_qk_norm: a norm of queries or keys sees all heads at once, not each for
     itself. unit_values: values are divided by their root mean square. axis_positions: rows in each of two tables, one
-    vector by the column and one by the row of a patch, in place of one for each patch. rope: turns the heads by the places of their patches. windowed: blocks whose patches see only their own
-    window of window x window patches.
+    vector by the column and one by the row of a patch, in place of one for each patch. rope: turns the heads by the
+    places of their patches. windowed: blocks whose patches see only their own window of window x window patches.
     """
 
     width: int
@@ -100,7 +100,7 @@ class PatchAttention(nn.Module):
 
 
 class ViTBlock(nn.Module):
-    """Attention and feed-forward network, each behind its norm and added to the stream; norms behind them by the file."""
+    """Attention and feed-forward network, each behind its norm and added to the stream; some files norm them again."""
 
     def __init__(self, spec: ViTSpec, parts: Parts) -> None:
         super().__init__()
