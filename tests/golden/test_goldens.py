@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 
 import mtmd_cli
 from tests.golden.cases import Case, ask, golden_cases
+from tests.golden.rounding import rounding_as_the_reference
 from tests.golden.table import ROW, Row
 from tests.golden.tolerances import same_bytes, score
 
 CASES = list(golden_cases())
+SHARP = {"gemma4e", "gemma4moe", "gemma4v"}  # folders where the reference's roundings grow beyond all bounds
 Engines = Callable[[Case], mtmd_cli.Engine]
 
 
@@ -33,7 +36,8 @@ def engine_for() -> Engines:
 def test_the_answer_equals_the_reference(
     case: Case, engine_for: Engines, record_property: Callable[[str, object], None]
 ) -> None:
-    answer = ask(engine_for(case), case)
+    with rounding_as_the_reference() if case.family in SHARP else nullcontext():
+        answer = ask(engine_for(case), case)
     found = score(case, answer)
     record_property(ROW, Row(case.family, found.embeddings, found.logits, found.agreed, found.steps).packed())
 

@@ -108,4 +108,4 @@ def _spare(keys: Keys) -> tuple[str, ...]:
     return tuple(f"blk.{index}.attn_{name}" for index in shared for name in ("k.", "v.", "k_norm."))
 
 
-GEMMA4 = LanguageFamily("gemma4", _spec, _spare)
+GEMMA4 = LanguageFamily("gemma4", _spec, spare=_spare)
