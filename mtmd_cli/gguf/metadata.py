@@ -96,7 +96,8 @@ class Metadata(Mapping[str, Value]):
             return default
         value = self._present(key)
         values = value if isinstance(value, tuple) else (value,)
-        if not all(_is(item, kind) for item in values):
+        # One pass in C over a vocabulary of 262,144 words.
+        if not set(map(type, values)) <= ({kind, int} if kind is float else {kind}):
             raise self._error(f"{key} is {_describe(value)}, expected an array, each value {_KINDS[kind]}")
         return list(map(kind, values))
 
