@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from tests.parity.pair import (
     write_language,
     write_tower,
 )
+from tests.parity.tiny import Tied
 
 WIDTH, HIDDEN, HEADS, BLOCKS, PATCH, MERGE, TRAINED = 48, 80, 4, 4, 8, 2, 10
 LANGUAGE_WIDTH = 64
@@ -144,19 +144,6 @@ TEXT_SIZES: dict[str, Any] = {
 }
 BASE, SECTIONS = 5000.0, [3, 3, 2]
 KEYS: dict[str, Value] = {"rope.freq_base": BASE, "rope.dimension_sections": [*SECTIONS, 0]}
-
-
-class Tied(nn.Module):
-    """A text model of transformers whose embeddings are its head."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model, self.config = randomise(model), model.config
-        self.config.head_dim = self.config.hidden_size // self.config.num_attention_heads
-
-    def forward(self, tokens: Tensor | None, **kwargs: Any) -> SimpleNamespace:
-        hidden = self.model(tokens, **kwargs).last_hidden_state
-        return SimpleNamespace(logits=hidden @ self.model.embed_tokens.weight.t())
 
 
 def qwen2vl() -> Tied:
