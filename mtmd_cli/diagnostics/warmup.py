@@ -162,6 +162,7 @@ def _try(
         return _Trial(recorder, "encode", kinds, first_ms=first_ms)
     # An accelerator prepares its kernels in the first run, so a second one is timed too.
     with torch.inference_mode(), nullcontext() if support.complete(device) else FallbackMode(support):
+        device = torch.empty(0, device=device).device  # with its number, as tensors name it
         before = _reset_peak(device)
         second_ms = _timed(prepare(), device)
         measured = {device: torch.cuda.max_memory_allocated(device) - before} if device.type == "cuda" else {}
