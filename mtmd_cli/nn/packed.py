@@ -6,29 +6,32 @@ against it. Each product is one custom operator, so that a recorder sees one op 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mtmd_cli.gguf import GGMLType
 from mtmd_cli.gguf.quants import dequantise
+from mtmd_cli.nn.operators import operator
 
 # Dequantised rows in flight: 32 MiB in f32.
 BLOCK_ELEMENTS = 8 << 20
 
 
-@torch.library.custom_op("mtmd::packed_linear", mutates_args=())
+def _linear_shape(x: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
+    return x.new_empty(*x.shape[:-1], weight.shape[0])
+
+
+@operator("packed_linear(Tensor x, Tensor weight, int ggml_type) -> Tensor", fake=_linear_shape)
 def packed_linear(x: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
     """x Wᵀ. x: (..., columns); weight: uint8 (rows, bytes of a row) in blocks of `ggml_type` -> (..., rows)."""
     return _multiply(x, weight, GGMLType(ggml_type))
 
 
-@packed_linear.register_fake
-def _(x: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
-    return x.new_empty(*x.shape[:-1], weight.shape[0])
+def _experts_shape(x: Tensor, chosen: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
+    return x.new_empty(*chosen.shape, weight.shape[1])
 
 
-@torch.library.custom_op("mtmd::packed_experts", mutates_args=())
+@operator("packed_experts(Tensor x, Tensor chosen, Tensor weight, int ggml_type) -> Tensor", fake=_experts_shape)
 def packed_experts(x: Tensor, chosen: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
     """Every row by the matrix of its own expert.
 
@@ -44,11 +47,6 @@ def packed_experts(x: Tensor, chosen: Tensor, weight: Tensor, ggml_type: int) ->
         token, slot = places // slots, places % slots
         out[token, slot] = _multiply(x[token, slot], weight[expert], kind)
     return out
-
-
-@packed_experts.register_fake
-def _(x: Tensor, chosen: Tensor, weight: Tensor, ggml_type: int) -> Tensor:
-    return x.new_empty(*chosen.shape, weight.shape[1])
 
 
 def _multiply(x: Tensor, weight: Tensor, kind: GGMLType) -> Tensor:
