@@ -14,6 +14,7 @@ from mtmd_cli.image.plan import Plan, Slice
 from mtmd_cli.image.size import Size
 from mtmd_cli.text.tokenizer import Tokenizer
 from mtmd_cli.vision.loader import Vision
+from mtmd_cli.vision.markers import Markers
 
 MEDIA_MARKER = "<__media__>"
 
@@ -75,13 +76,14 @@ def build_chunks(
     position by the longer edge of its grid, not by its tokens.
     """
     builder = _Builder()
+    markers = vision.markers.fitting(lambda text: tokenizer.token(text) is not None) if vision else Markers()
     image = 0
     for text in texts:
         first, *others = text.split(MEDIA_MARKER)
         builder.text(tokenizer.encode(first))
         for piece in others:
             assert vision is not None, "an image without a tower"
-            for part in vision.markers.arrange(plans[image]):
+            for part in markers.arrange(plans[image]):
                 if isinstance(part, str):
                     builder.text(tokenizer.encode(part))
                 else:

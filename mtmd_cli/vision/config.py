@@ -62,7 +62,8 @@ class VisionConfig:
         return VisionConfig(
             metadata=metadata,
             limits=limits,
-            image_size=size("image_size"),
+            # Files for images of any size may say 0. A tower that needs a square finds its tensors too large for this.
+            image_size=size("image_size" if metadata.int("clip.vision.image_size") else "patch_size"),
             patch=size("patch_size"),
             width=size("embedding_length"),
             hidden=metadata.int("clip.vision.feed_forward_length"),
@@ -93,6 +94,16 @@ class VisionConfig:
         """Images of about their own size, of `least` to `most` tokens unless the user says otherwise."""
         edge = self.patch * merge
         return DynamicSize(edge, *self.limits.pixels(least, most, edge**2), warmup_tokens=warmup_tokens)
+
+    def within_pixels(self, merge: int, warmup_tokens: int) -> DynamicSize:
+        """Images of about their own size, between two numbers of pixels that only the file says."""
+        least, most = (self.metadata.int(f"clip.vision.image_{bound}_pixels") for bound in ("min", "max"))
+        if not 0 < least <= most:
+            raise GGUFError(
+                f"clip.vision.image_min_pixels is {least} and image_max_pixels {most}, expected them in order",
+                hint="convert the file again",
+            )
+        return DynamicSize(self.patch * merge, least, most, warmup_tokens=warmup_tokens)
 
     def tokens(self, image: Size, merge: int) -> Size:
         """Columns and rows of tokens, each of merge x merge patches."""

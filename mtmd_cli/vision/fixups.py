@@ -38,6 +38,17 @@ def as_matrix(name: str) -> Fixup:
     return fixup
 
 
+def as_table(name: str) -> Fixup:
+    """A vector for each place of a grid, kept as (rows, columns, width): a table with a row for each place."""
+
+    def fixup(tensors: dict[str, PackedTensor]) -> None:
+        tensor = tensors.get(name)
+        if tensor is not None and len(tensor.shape) > 2:
+            tensors[name] = replace(tensor, shape=(prod(tensor.shape[:-1]), tensor.shape[-1]))
+
+    return fixup
+
+
 def join_frames(tensors: dict[str, PackedTensor]) -> None:
     """Two patch kernels, for two frames of a video: a still image stands for both, so one kernel, their sum, serves."""
     first, second = tensors.get("v.patch_embd.weight"), tensors.get("v.patch_embd.weight.1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mtmd_cli.image.plan import Plan, Role, Slice
@@ -14,7 +14,7 @@ class Markers:
 
     A tiled image reads: begin, overview (where it comes first), tiles row by row, overview (where it comes last), end.
     tile_begin may use {row} and {column}, counted from 1. row_end stands after every row; `row_end_last`: also after
-    the last.
+    the last. otherwise: the markers for a vocabulary that has no token `begin`.
     """
 
     begin: str = ""
@@ -27,6 +27,11 @@ class Markers:
     tile_end: str = ""
     row_end: str = ""
     row_end_last: bool = True
+    otherwise: Markers | None = None
+
+    def fitting(self, knows: Callable[[str], bool]) -> Markers:
+        """These, or the others where the vocabulary knows no token for the first of these."""
+        return self if self.otherwise is None or knows(self.begin) else self.otherwise
 
     def arrange(self, plan: Plan) -> Iterator[str | Slice]:
         """The markers and slices of one image, in the order of the prompt; slices keep the plan's order."""

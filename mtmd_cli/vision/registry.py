@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from mtmd_cli.vision.families.dots_ocr import DOTS_OCR
 from mtmd_cli.vision.families.gemma3 import GEMMA3
 from mtmd_cli.vision.families.gemma4v import GEMMA4V
 from mtmd_cli.vision.families.glm4v import GLM4V
 from mtmd_cli.vision.families.idefics3 import IDEFICS3
 from mtmd_cli.vision.families.internvl import INTERNVL
 from mtmd_cli.vision.families.janus_pro import JANUS_PRO
-from mtmd_cli.vision.families.kimivl import KIMIVL
+from mtmd_cli.vision.families.kimivl import KIMIK25, KIMIVL
 from mtmd_cli.vision.families.ldp import LDP, LDPV2
 from mtmd_cli.vision.families.lfm2 import LFM2
 from mtmd_cli.vision.families.llama4 import LLAMA4
@@ -21,12 +22,14 @@ from mtmd_cli.vision.families.qwenvl import QWEN2VL, QWEN3VL, QWEN25VL
 from mtmd_cli.vision.family import VisionFamily
 
 VISION_FAMILIES: tuple[VisionFamily, ...] = (
+    DOTS_OCR,
     GEMMA3,
     GEMMA4V,
     GLM4V,
     IDEFICS3,
     INTERNVL,
     JANUS_PRO,
+    KIMIK25,
     KIMIVL,
     LFM2,
     LLAMA4,

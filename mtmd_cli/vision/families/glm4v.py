@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from mtmd_cli.image.size import Size
-from mtmd_cli.image.slicing import DynamicSize
 from mtmd_cli.nn.mlp import MLP, Activate, chain
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.patches import MergePatches, Resample
@@ -49,19 +47,11 @@ def _build(config: VisionConfig, parts: Parts) -> nn.Module:
     return chain({"v": ViT(spec, parts.at("v")), "mm": chain(steps)})
 
 
-def _slicing(config: VisionConfig) -> DynamicSize:
-    return config.dynamic(config.spatial_merge(2), least=8, most=4096, warmup_tokens=46 * 46)
-
-
-def _tokens(config: VisionConfig, image: Size) -> Size:
-    return config.tokens(image, config.spatial_merge(2))
-
-
 GLM4V = VisionFamily(
     name="glm4v",
     build=_build,
-    slicing=_slicing,
-    tokens=_tokens,
+    slicing=lambda config: config.dynamic(config.spatial_merge(2), least=8, most=4096, warmup_tokens=46 * 46),
+    tokens=lambda config, image: config.tokens(image, config.spatial_merge(2)),
     markers=Markers(begin="<|begin_of_image|>", end="<|end_of_image|>"),
     rename={
         "mm.model.fc.weight": "mm.fc.weight",

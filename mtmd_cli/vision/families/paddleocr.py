@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from mtmd_cli.image.size import Size
-from mtmd_cli.image.slicing import DynamicSize
 from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.patches import MergePatches, Resample
@@ -41,20 +39,11 @@ def _build(config: VisionConfig, parts: Parts) -> nn.Module:
     return chain({"v": vit, "mm": chain(steps)})
 
 
-def _slicing(config: VisionConfig) -> DynamicSize:
-    least, most = (config.metadata.int(f"clip.vision.image_{bound}_pixels") for bound in ("min", "max"))
-    return DynamicSize(config.patch * MERGE, least, most, warmup_tokens=28 * 28)
-
-
-def _tokens(config: VisionConfig, image: Size) -> Size:
-    return config.tokens(image, MERGE)
-
-
 PADDLEOCR = VisionFamily(
     name="paddleocr",
     build=_build,
-    slicing=_slicing,
-    tokens=_tokens,
+    slicing=lambda config: config.within_pixels(MERGE, warmup_tokens=28 * 28),
+    tokens=lambda config, image: config.tokens(image, MERGE),
     markers=Markers(begin="<|IMAGE_START|>", end="<|IMAGE_END|>"),
     projection=("mm.2.weight",),
 )
