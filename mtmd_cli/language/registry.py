@@ -5,6 +5,7 @@ from __future__ import annotations
 from mtmd_cli.language.families.deepseek2 import DEEPSEEK2
 from mtmd_cli.language.families.gemma3 import GEMMA3
 from mtmd_cli.language.families.gemma4 import GEMMA4
+from mtmd_cli.language.families.granite import GRANITE
 from mtmd_cli.language.families.lfm2 import LFM2, LFM2MOE
 from mtmd_cli.language.families.llama import (
     ERNIE4_5,
@@ -35,6 +36,7 @@ LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     QWEN3VLMOE,
     GEMMA3,
     GEMMA4,
+    GRANITE,
     DEEPSEEK2,
     GLM4,
     ERNIE4_5,

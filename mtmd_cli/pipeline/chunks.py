@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mtmd_cli.errors import UsageError
-from mtmd_cli.image.plan import Plan, Slice
+from mtmd_cli.image.plan import Plan
 from mtmd_cli.image.size import Size
 from mtmd_cli.text.tokenizer import Tokenizer
 from mtmd_cli.vision.loader import Vision
@@ -83,11 +83,11 @@ def build_chunks(
         builder.text(tokenizer.encode(first))
         for piece in others:
             assert vision is not None, "an image without a tower"
-            for part in markers.arrange(plans[image]):
+            for part in _arranged(image, plans[image], markers, vision):
                 if isinstance(part, str):
                     builder.text(tokenizer.encode(part))
                 else:
-                    builder.image(part, image, plans[image], vision)
+                    builder.parts.append(part)
             builder.text(tokenizer.encode(piece))
             image += 1
     if tokenizer.add_bos and tokenizer.bos is not None:
@@ -114,9 +114,20 @@ class _Builder:
         if tokens:
             self.parts.append(tokens)
 
-    def image(self, piece: Slice, image: int, plan: Plan, vision: Vision) -> None:
-        grid = vision.family.tokens(vision.config, piece.size)
-        self.parts.append(_ImagePart(image, (plan.slices.index(piece),), grid))
+
+def _arranged(image: int, plan: Plan, markers: Markers, vision: Vision) -> Iterator[str | _ImagePart]:
+    """The markers of an image, and its slices with the tokens that they become, one by one or all in one."""
+    family, config = vision.family, vision.config
+    if family.joined is not None:
+        yield markers.begin
+        yield _ImagePart(image, tuple(range(len(plan.slices))), Size(family.joined(config, plan), 1))
+        yield markers.end
+        return
+    for part in markers.arrange(plan):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield _ImagePart(image, (plan.slices.index(part),), family.tokens(config, part.size))
 
 
 def _placed(parts: Sequence[list[int] | _ImagePart], grid_positions: bool) -> Iterator[Chunk]:

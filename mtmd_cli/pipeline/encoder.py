@@ -13,6 +13,7 @@ from mtmd_cli.image.cut import cut
 from mtmd_cli.image.pixels import normalise
 from mtmd_cli.image.plan import Plan
 from mtmd_cli.image.size import Size
+from mtmd_cli.vision.family import Joining
 from mtmd_cli.vision.loader import Vision
 
 
@@ -30,11 +31,11 @@ def cut_picture(image: Image.Image, vision: Vision) -> Picture:
     return Picture(plan, cut(image, plan))
 
 
-def encode(slices: Sequence[Tensor], vision: Vision, device: torch.device, dtype: torch.dtype) -> Tensor:
+def encode(slices: Sequence[Tensor], plan: Plan, vision: Vision, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The embeddings of slices of one size, in their order: (tokens of all, width) in `dtype`.
 
-    slices: uint8 (rows, columns, 3) each.
+    slices: uint8 (rows, columns, 3) each; plan: of the image that they are cut from.
     """
     pixels = normalise(torch.stack(list(slices)).to(device), vision.config.mean, vision.config.std)
     embeddings: Tensor = vision.tower(pixels.to(dtype))
-    return embeddings.flatten(0, 1)
+    return vision.tower.join(embeddings, plan) if isinstance(vision.tower, Joining) else embeddings.flatten(0, 1)

@@ -221,9 +221,11 @@ class Engine:
             with clock.stage("prefill"):
                 return self._decode(chunk.tokens, chunk.pos_0, cache)
         assert self.vision is not None, "an image without a tower"
-        slices = [pictures[chunk.image].slices[number] for number in chunk.slices]
+        picture = pictures[chunk.image]
+        slices = [picture.slices[number] for number in chunk.slices]
         with clock.stage("encode"):
-            embeddings = encode(slices, self.vision, self.vision_device, self.vision_dtype).to(self.device)
+            embeddings = encode(slices, picture.plan, self.vision, self.vision_device, self.vision_dtype)
+            embeddings = embeddings.to(self.device)
         positions = image_positions(chunk, grid=self.grid_positions)
         if trace is not None:
             for number, pixels in enumerate(slices):

@@ -9,6 +9,7 @@ from mtmd_cli.errors import GGUFError
 from mtmd_cli.gguf import Metadata
 from mtmd_cli.image.size import Size
 from mtmd_cli.image.slicing import DynamicSize
+from mtmd_cli.image.slicing.pinpoints import sizes_from_pairs
 from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
 from mtmd_cli.nn.vit import ViTSpec
@@ -119,6 +120,17 @@ class VisionConfig:
                 hint="the file's converter wrote it wrongly; try another file",
             )
         return GridRope(dims, **changes)
+
+    @property
+    def pinpoints(self) -> tuple[Size, ...]:
+        """The sizes that an image may be fitted into before it is tiled. Raises GGUFError for half a pair."""
+        numbers = self.metadata.ints("clip.vision.image_grid_pinpoints", [])
+        if len(numbers) % 2:
+            raise GGUFError(
+                f"clip.vision.image_grid_pinpoints has {len(numbers)} numbers, expected pairs of width and height",
+                hint="convert the file again",
+            )
+        return sizes_from_pairs(numbers)
 
     @property
     def grid(self) -> int:

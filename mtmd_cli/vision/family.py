@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
+from mtmd_cli.image.plan import Plan
 from mtmd_cli.image.size import Size
 from mtmd_cli.image.slicing import Slicing
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.vision.config import VisionConfig
 from mtmd_cli.vision.markers import Markers
 from mtmd_cli.weights import Fixup
+
+
+@runtime_checkable
+class Joining(Protocol):
+    """A tower that makes one run of tokens of all slices of an image."""
+
+    def join(self, tokens: Tensor, plan: Plan) -> Tensor:
+        """(slices, tokens, width) -> (tokens of the image, width)"""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class VisionFamily:
     build: the tower on the meta device; it maps pixels (slices, 3, rows, columns) to (slices, tokens, width).
     slicing: which slices an image becomes.
     tokens: the columns and rows of tokens that the tower makes of a slice.
+    joined: the tokens of a whole image, where the tower joins those of its slices in one run (then it has `join`).
     markers: the text around slices, or how it follows from the file.
     levels: further features that each token carries for deeper layers of the language model (deepstack).
     wanted: tokens below which an image is too coarse for some tasks; the user is told when less are allowed.
@@ -37,6 +49,7 @@ class VisionFamily:
     build: Callable[[VisionConfig, Parts], nn.Module]
     slicing: Callable[[VisionConfig], Slicing]
     tokens: Callable[[VisionConfig, Size], Size]
+    joined: Callable[[VisionConfig, Plan], int] | None = None
     markers: Markers | Callable[[VisionConfig], Markers] = field(default_factory=Markers)
     levels: Callable[[VisionConfig, Parts], int] = lambda config, parts: 0
     wanted: int = 0

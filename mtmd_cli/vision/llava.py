@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.image.slicing import FixedSize, Pinpoints, Slicing
-from mtmd_cli.image.slicing.pinpoints import sizes_from_pairs
 from mtmd_cli.nn.vit import ViT
 from mtmd_cli.vision.config import VisionConfig
 
@@ -42,14 +41,8 @@ def llava_features(vit: ViT, pixels: Tensor, layers: list[int]) -> Tensor:
 
 def llava_slicing(config: VisionConfig) -> Slicing:
     """One padded picture, or tiles where the file has pinpoints."""
-    pinpoints = config.metadata.ints("clip.vision.image_grid_pinpoints", [])
-    if len(pinpoints) % 2:
-        raise GGUFError(
-            f"clip.vision.image_grid_pinpoints has {len(pinpoints)} numbers, expected pairs of width and height",
-            hint="convert the file again",
-        )
-    if pinpoints:
-        return Pinpoints(config.image_size, sizes_from_pairs(pinpoints))
+    if config.pinpoints:
+        return Pinpoints(config.image_size, config.pinpoints)
     return FixedSize(config.image_size, colour=PAD_COLOUR)
 
 

@@ -6,6 +6,7 @@ from mtmd_cli.vision.families.dots_ocr import DOTS_OCR
 from mtmd_cli.vision.families.gemma3 import GEMMA3
 from mtmd_cli.vision.families.gemma4v import GEMMA4V
 from mtmd_cli.vision.families.glm4v import GLM4V
+from mtmd_cli.vision.families.granite4_vision import GRANITE4_VISION
 from mtmd_cli.vision.families.idefics3 import IDEFICS3
 from mtmd_cli.vision.families.internvl import INTERNVL
 from mtmd_cli.vision.families.janus_pro import JANUS_PRO
@@ -26,6 +27,7 @@ VISION_FAMILIES: tuple[VisionFamily, ...] = (
     GEMMA3,
     GEMMA4V,
     GLM4V,
+    GRANITE4_VISION,
     IDEFICS3,
     INTERNVL,
     JANUS_PRO,
