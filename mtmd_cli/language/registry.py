@@ -11,6 +11,7 @@ from mtmd_cli.language.families.llama import (
     ERNIE4_5,
     GLM4,
     LLAMA,
+    MINICPM,
     MISTRAL3,
     PADDLEOCR,
     PHI3,
@@ -44,4 +45,5 @@ LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     PHI3,
     LFM2,
     LFM2MOE,
+    MINICPM,
 )

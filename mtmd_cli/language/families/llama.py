@@ -3,11 +3,14 @@ what the two became with vision and as mixtures of experts.
 
 Biases, norms, experts and the sections of M-RoPE follow the file, so what tells the architectures apart is the order
 of the rope's pairs, in Qwen3-VL further image features for the first layers, and in Mistral 3 (Ministral 3, Mistral
-Small 3.2 and later) a temperature. Phi 3 and 4 (files without factors for long contexts) read as qwen.
-Source: src/models/{llama,qwen2,qwen3,qwen3moe,qwen2vl,qwen3vl,qwen3vlmoe,mistral3,phi3}.cpp.
+Small 3.2 and later) a temperature. Phi 3 and 4 (files without factors for long contexts) read as qwen,
+ERNIE 4.5 as llama, GLM 4 as either, and MiniCPM as llama with factors.
+Source: src/models/{llama,qwen2,qwen3,qwen3moe,qwen2vl,qwen3vl,qwen3vlmoe,mistral3,phi3,ernie4-5,glm4,minicpm}.cpp.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.language.family import Keys, LanguageFamily
@@ -96,6 +99,21 @@ def glm4_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     return _spec(keys, parts, keys.rope(pairs=not keys.ints("rope.dimension_sections")))
 
 
+def minicpm_spec(keys: Keys, parts: Parts) -> DecoderSpec:
+    """As llama, with a factor before, in and behind the layers; old files leave them to the first model's.
+
+    The reference then divides by the inverse of the last factor; the model and new files divide by the factor itself.
+    """
+    spec = llama_spec(keys, parts)
+    scale = keys.float("embedding_scale", 12.0)
+    divisor = keys.float("logit_scale", spec.width / 256)
+    residual = keys.float("residual_scale", 1.4 / len(spec.layers) ** 0.5)
+    if not divisor:
+        raise GGUFError(f"{keys.architecture}.logit_scale is 0, expected a divisor", hint="convert the file again")
+    layers = tuple(replace(layer, residual_scale=residual) for layer in spec.layers)
+    return replace(spec, layers=layers, embedding_scale=scale, image_scale=scale, logit_scale=1 / divisor)
+
+
 LLAMA = LanguageFamily("llama", llama_spec)
 QWEN2 = LanguageFamily("qwen2", qwen_spec)
 QWEN3 = LanguageFamily("qwen3", qwen_spec)
@@ -108,3 +126,4 @@ PHI3 = LanguageFamily("phi3", qwen_spec)
 GLM4 = LanguageFamily("glm4", glm4_spec)
 ERNIE4_5 = LanguageFamily("ernie4_5", llama_spec)
 PADDLEOCR = LanguageFamily("paddleocr", qwen2vl_spec)
+MINICPM = LanguageFamily("minicpm", minicpm_spec)
