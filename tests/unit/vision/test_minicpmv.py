@@ -7,6 +7,7 @@ import torch
 
 from mtmd_cli.errors import GGUFError, MtmdError, UnsupportedModel
 from mtmd_cli.gguf import Metadata
+from mtmd_cli.gguf.metadata import Value
 from mtmd_cli.image.plan import Slice
 from mtmd_cli.image.size import Size
 from mtmd_cli.nn.patches import Positions, Resample
@@ -14,7 +15,7 @@ from mtmd_cli.vision.config import TokenLimits, VisionConfig
 from mtmd_cli.vision.families.minicpmv import MINICPMV
 from mtmd_cli.vision.markers import Markers
 
-BASE = {
+BASE: dict[str, Value] = {
     "clip.vision.image_size": 28,
     "clip.vision.patch_size": 14,
     "clip.vision.embedding_length": 32,
