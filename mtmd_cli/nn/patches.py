@@ -31,7 +31,9 @@ class PatchEmbedding(nn.Module):
         """(slices, 3, rows, columns) in pixels -> (slices, rows, columns, width) in patches"""
         slices, _, rows, columns = pixels.shape
         grid = (rows // self.patch, columns // self.patch)
-        patches = pixels.reshape(slices, 3, grid[0], self.patch, grid[1], self.patch)
+        # What is left at the right and the lower edge makes no patch: SmolVLM cuts 384 pixels into 27 patches of 14.
+        whole = pixels[:, :, : grid[0] * self.patch, : grid[1] * self.patch]
+        patches = whole.reshape(slices, 3, grid[0], self.patch, grid[1], self.patch)
         flat = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
         return F.linear(flat, self.weight.flatten(1), self.bias)
 
