@@ -1,16 +1,9 @@
-"""Write docs/cli.md from the command itself, so that the page cannot tell something else than the program.
-
-`make docs` runs it; a test checks that the page is current.
-"""
+"""docs/cli.md: every flag, from the command itself."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mtmd_cli.cli.option import Option
 from mtmd_cli.cli.options import SECTIONS
-
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 
 _HEAD = """# The command line
 
@@ -56,7 +49,3 @@ def _row(option: Option) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

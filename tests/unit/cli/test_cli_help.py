@@ -9,7 +9,6 @@ import pytest
 
 from mtmd_cli.cli.option import Option
 from mtmd_cli.cli.options import SECTIONS
-from scripts.write_docs import PAGE, page
 from tests.unit.cli.conftest import Run
 
 OPTIONS = [option for section in SECTIONS.values() for option in section]
@@ -60,7 +59,3 @@ def test_completion(run: Run, line: str, found: str) -> None:
 def test_version(run: Run) -> None:
     outcome = run("--version")
     assert outcome.code == 0 and outcome.out.startswith("mtmd-cli 0.")
-
-
-def test_the_page_of_flags_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run `make docs`"
