@@ -10,7 +10,9 @@ from torch import nn
 
 from mtmd_cli.diagnostics.attention import AttentionWatch
 from mtmd_cli.diagnostics.support import Support
+from mtmd_cli.image.plan import Plan
 from mtmd_cli.image.size import Size
+from mtmd_cli.vision.loader import Vision
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,13 @@ class AttentionUse:
 
     def __str__(self) -> str:
         return f"{self.count} × {self.kind}, {self.heads} heads of {self.head_dim}"
+
+
+def image_tokens(vision: Vision, plan: Plan) -> int:
+    """The tokens that an image becomes."""
+    if vision.family.joined is not None:
+        return vision.family.joined(vision.config, plan)
+    return sum(vision.family.tokens(vision.config, piece.size).area for piece in plan.slices)
 
 
 def attention_of(tower: nn.Module, image: Size) -> tuple[AttentionUse, ...]:

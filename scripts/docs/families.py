@@ -10,7 +10,7 @@ from textwrap import fill
 
 import torch
 
-from mtmd_cli.diagnostics.describe import attention_of
+from mtmd_cli.diagnostics.describe import attention_of, image_tokens
 from mtmd_cli.gguf import GGMLType, GGUFFile, Metadata, PackedTensor
 from mtmd_cli.image.plan import Plan
 from mtmd_cli.image.size import Size
@@ -94,13 +94,12 @@ def _registered() -> Iterator[Projector]:
 def _vision_row(projector: Projector) -> list[str]:
     vision = vision_of(projector)
     plan = vision.slicing.plan(IMAGE)
-    tokens = sum(vision.family.tokens(vision.config, piece.size).area for piece in plan.slices)
     return [
         f"`{projector.family}`",
         projector.models,
         projector.release,
         _slices(plan),
-        str(tokens),
+        str(image_tokens(vision, plan)),
         _attention(vision, plan),
         "causal" if vision.family.causal(vision.config) else "both ways",
         _proof(projector.family, vision=True),

@@ -55,6 +55,23 @@ class Projector:
 
 PROJECTORS: Final = (
     Projector(
+        "dots_ocr",
+        "dots.ocr",
+        "dots.ocr",
+        {
+            "image_size": 0,
+            "patch_size": 14,
+            "embedding_length": 1536,
+            "feed_forward_length": 4224,
+            "block_count": 42,
+            "attention.head_count": 12,
+            "projector.scale_factor": 2,
+            "image_min_pixels": 3136,
+            "image_max_pixels": 11289600,
+            "projection_dim": 1536,
+        },
+    ),
+    Projector(
         "gemma3", "Gemma 3, MedGemma", "Gemma 3 4B", {**SIGLIP_SO400M, "image_size": 896, "projection_dim": 2560}
     ),
     Projector(
@@ -88,6 +105,22 @@ PROJECTORS: Final = (
         },
     ),
     Projector(
+        "granite4_vision",
+        "Granite Vision 4",
+        "SigLIP 2 at 384 pixels",
+        {
+            **SIGLIP_SO400M,
+            "image_size": 384,
+            "patch_size": 16,
+            "feature_layer": (26,),
+            "projector.spatial_offsets": (-1,),
+            "projector.window_side": 8,
+            "projector.query_side": 4,
+            "image_grid_pinpoints": (384, 768, 768, 384, 768, 768, 1152, 384, 384, 1152),
+            "projection_dim": 2560,
+        },
+    ),
+    Projector(
         "idefics3",
         "SmolVLM, SmolVLM2, Idefics 3",
         "SmolVLM 2.2B",
@@ -110,6 +143,19 @@ PROJECTORS: Final = (
         "Janus Pro",
         "Janus Pro 7B",
         {**CLIP_L, "image_size": 384, "patch_size": 16, "projection_dim": 4096},
+    ),
+    Projector(
+        "kimik25",
+        "Kimi K2.5",
+        "Kimi K2.5",
+        {
+            **SIGLIP_SO400M,
+            "image_size": 896,
+            "projector.scale_factor": 2,
+            "image_min_pixels": 8 * 14**2,
+            "image_max_pixels": 16384 * 14**2,
+            "projection_dim": 7168,
+        },
     ),
     Projector(
         "kimivl",
@@ -232,13 +278,14 @@ LANGUAGE_MODELS: Final[Mapping[str, str]] = {
     "qwen3vlmoe": "Qwen3-VL with experts",
     "gemma3": "Gemma 3",
     "gemma4": "Gemma 4, dense, E2B, E4B and with experts",
-    "deepseek2": "DeepSeek V2 and V3, Kimi-VL",
+    "deepseek2": "DeepSeek V2 and V3, Kimi-VL, Kimi K2.5",
     "glm4": "GLM-4.1V 9B, GLM-OCR",
     "ernie4_5": "ERNIE 4.5",
     "paddleocr": "PaddleOCR-VL",
     "phi3": "Phi 3 and 4",
     "lfm2": "LFM2, LFM2-VL",
     "lfm2moe": "LFM2 with experts",
+    "minicpm": "MiniCPM, MiniCPM-V 4",
     "granite": "Granite 3 and 4, Granite Vision",
     "qwen35": "Qwen3.5",
     "qwen35moe": "Qwen3.5 with experts",
