@@ -27,6 +27,13 @@ KEYS: dict[str, Value] = {
     "clip.vision.image_std": (0.5, 0.5, 0.5),
 }
 
+WINDOWS: dict[str, Value] = {
+    "projector.window_side": 4,
+    "projector.query_side": 2,
+    "feature_layer": (1, 3),
+    "projector.spatial_offsets": (-1, 0),
+}
+
 
 def vision(projector: str, changes: dict[str, Value], limits: TokenLimits | None = None) -> Vision:
     keys = {**KEYS, "clip.projector_type": projector, **{f"clip.vision.{key}": value for key, value in changes.items()}}
@@ -45,6 +52,12 @@ def vision(projector: str, changes: dict[str, Value], limits: TokenLimits | None
         ("internvl", {"preproc_max_tiles": 2**31}, "_max_tiles 2147483648, expected 1 to 1000"),
         ("pixtral", {"spatial_merge_size": 0}, "spatial_merge_size is 0, expected 1 to 16"),
         ("pixtral", {"attention.head_count": 3}, "3 heads share 64 values"),
+        ("gemma4v", {}, r"v.position_embd.weight has shape \(\), expected a table for columns and one for rows"),
+        ("granite4_vision", {**WINDOWS, "projector.window_side": 3}, "windows of 3 patches do not fill 4"),
+        ("granite4_vision", {**WINDOWS, "projector.query_side": 0}, "or 0 queries do not fill a window"),
+        ("granite4_vision", {**WINDOWS, "feature_layer": (1, 4)}, "blocks below 4"),
+        ("granite4_vision", {**WINDOWS, "projector.spatial_offsets": (-1,)}, "expected as many of both"),
+        ("granite4_vision", {**WINDOWS, "projector.spatial_offsets": (-1, 4)}, "offsets from -1 to 3"),
     ],
 )
 def test_the_wrong_key_is_named(projector: str, changes: dict[str, Value], found: str) -> None:
