@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from mtmd_cli.cli.option import Option
-from mtmd_cli.cli.values import SAMPLERS, LogitBias, Number, SamplerLetters, SamplerNames
+from mtmd_cli.cli.values import LogitBias, Number, SamplerLetters, SamplerNames
+from mtmd_cli.pipeline.sampling.settings import SAMPLERS
 
 _COUNT = click.IntRange(min=0)
 _ANY = Number()

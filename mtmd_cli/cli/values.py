@@ -10,18 +10,7 @@ from typing import Any
 
 import click
 
-SAMPLERS = {
-    "penalties": "e",
-    "dry": "d",
-    "top_n_sigma": "s",
-    "top_k": "k",
-    "typ_p": "y",
-    "top_p": "p",
-    "min_p": "m",
-    "xtc": "x",
-    "temperature": "t",
-}
-"""The samplers in the order in which they run by default, with their letters in `--sampler-seq`."""
+from mtmd_cli.pipeline.sampling.settings import SAMPLERS
 
 _SAMPLER_ALIASES = {"nucleus": "top_p", "temp": "temperature", "typ": "typ_p", "typical": "typ_p", "typical_p": "typ_p"}
 _DTYPES = {"float32": "f32", "fp32": "f32", "bfloat16": "bf16", "float16": "f16", "fp16": "f16"}
