@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import wrap_torch_function
 
-# Scores of one block of queries stay near the last-level cache and bound the memory of the chunked backend.
+from mtmd_cli.nn.operators import operator
+
+# Scores of one block of queries in f32: they stay near the last-level cache and bound the memory of the chunked backend.
 CHUNK_BYTES = 8 << 20
 
 
@@ -120,25 +122,73 @@ def attend(
         return _attend_segments(query, key, value, scale, mask, backend)
     if backend is Backend.SDPA:
         return _attend_sdpa(query, key, value, scale, mask)
-    batch, heads, queries, head = query.shape
-    kv_heads, keys = key.shape[1], key.shape[2]
+    if backend is Backend.CHUNKED:
+        shape = _block_shape(
+            query.shape[0] * key.shape[1], query.shape[1] // key.shape[1], query.shape[2], key.shape[2]
+        )
+        place = (None, False, None, None) if mask is None else (mask.first, mask.causal, mask.window, mask.chunk)
+        out: Tensor = attend_in_blocks(query, key, value, query.new_empty(shape), scale, *place)
+        return out
+    return _attend_whole(query, key, value, scale, mask)
+
+
+def _block_shape(pairs: int, group: int, queries: int, keys: int) -> tuple[int, int, int, int]:
+    """Scores of a block: key heads, query heads of one key head, query rows, keys. pairs: key heads of the batch."""
+    row_bytes = keys * 4 * group
+    rows = min(queries, max(1, CHUNK_BYTES // row_bytes))
+    return min(pairs, max(1, CHUNK_BYTES // (row_bytes * rows))), group, rows, keys
+
+
+def _empty_result(query: Tensor, value: Tensor) -> Tensor:
+    """(batch, heads, queries, value_head), in memory with the heads of a query side by side, as projections want it."""
+    batch, heads, queries, _ = query.shape
+    return query.new_empty(batch, queries, heads, value.shape[-1]).transpose(1, 2)
+
+
+@operator(
+    "attend_in_blocks(Tensor query, Tensor key, Tensor value, Tensor(a!) scores, float scale, "
+    "int? first, bool causal, int? window, int? chunk) -> Tensor",
+    fake=lambda query, key, value, scores, *_: _empty_result(query, value),
+)
+def attend_in_blocks(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scores: Tensor,
+    scale: float,
+    first: int | None,
+    causal: bool,
+    window: int | None,
+    chunk: int | None,
+) -> Tensor:
+    """`attend`, a block of queries at a time: one operator, for one kernel to take its place.
+
+    scores: room for a block (`_block_shape`), all the memory that it needs beyond the result: who plans sees it.
+    first: None where every query sees every key, else a `Mask` with what follows.
+    """
+    mask = None if first is None else Mask(first, causal, window, chunk)
+    (batch, heads, queries, head), (kv_heads, keys) = query.shape, key.shape[1:3]
+    some_heads, group, some_rows, _ = scores.shape
     # Queries that share a key head stand side by side, so that no key is copied.
-    grouped = query.reshape(batch * kv_heads, heads // kv_heads, queries, head)
-    key, value = key.flatten(0, 1), value.flatten(0, 1)
-    row_bytes = keys * 4 * (heads // kv_heads)
-    row_step = min(queries, max(1, CHUNK_BYTES // row_bytes))
-    head_step = max(1, CHUNK_BYTES // (row_bytes * row_step))
-    if backend is Backend.EAGER or (row_step == queries and head_step >= batch * kv_heads):
-        out = _attend_rows(grouped, key, value, scale, mask, 0, queries)
-        return out.reshape(batch, heads, queries, -1)
-    out = query.new_empty(batch * kv_heads, heads // kv_heads, queries, value.shape[-1])
-    for start in range(0, queries, row_step):
-        stop = min(queries, start + row_step)
-        for first in range(0, batch * kv_heads, head_step):
-            some = slice(first, first + head_step)
-            rows = grouped[some, :, start:stop]
-            out[some, :, start:stop] = _attend_rows(rows, key[some], value[some], scale, mask, start, stop)
-    return out.reshape(batch, heads, queries, -1)
+    grouped = query.reshape(batch * kv_heads, group, queries, head)
+    key, value = key.flatten(0, 1).transpose(1, 2), value.flatten(0, 1)
+    out = _empty_result(query, value)
+    parts = out.unflatten(1, (kv_heads, group))
+    for start in range(0, queries, some_rows):
+        stop = min(queries, start + some_rows)
+        visible = mask.rows(start, stop, keys, query.device) if mask is not None else None
+        for pair in range(0, batch * kv_heads, some_heads):
+            pairs = slice(pair, min(batch * kv_heads, pair + some_heads))
+            rows = grouped[pairs, :, start:stop].flatten(1, 2)
+            weights = scores.view(-1)[: rows.shape[0] * rows.shape[1] * keys].view(*rows.shape[:2], keys)
+            torch.baddbmm(weights, rows, key[pairs], beta=0, alpha=scale, out=weights)
+            if visible is not None:
+                weights.unflatten(1, (group, -1)).masked_fill_(~visible, float("-inf"))
+            torch.softmax(weights, dim=-1, out=weights)
+            seen = torch.bmm(weights, value[pairs]).unflatten(1, (group, -1))
+            for number, one in enumerate(seen, pair):
+                parts[number // kv_heads, number % kv_heads, :, start:stop] = one
+    return out
 
 
 def _attend_segments(
@@ -159,18 +209,18 @@ def _attend_segments(
     return torch.cat(outs, dim=2)
 
 
-def _attend_rows(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Mask | None, start: int, stop: int
-) -> Tensor:
-    """Plain attention of the query rows start..stop: query (n, group, rows, head), key and value (n, keys, head)."""
-    n, group, rows, head = query.shape
-    scores = torch.bmm(query.reshape(n, group * rows, head), key.transpose(1, 2)).float().mul_(scale)
-    if mask is not None:
-        visible = mask.rows(start, stop, key.shape[1], query.device)
-        if visible is not None:
-            scores.view(n, group, rows, -1).masked_fill_(~visible, float("-inf"))
+def _attend_whole(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Mask | None) -> Tensor:
+    """The whole score matrix at once, in f32."""
+    (batch, heads, queries, head), (kv_heads, keys) = query.shape, key.shape[1:3]
+    # Queries that share a key head stand side by side, so that no key is copied.
+    grouped = query.reshape(batch * kv_heads, heads // kv_heads * queries, head)
+    key, value = key.flatten(0, 1), value.flatten(0, 1)
+    scores = torch.bmm(grouped, key.transpose(1, 2)).float().mul_(scale)
+    visible = mask.rows(0, queries, keys, query.device) if mask is not None else None
+    if visible is not None:
+        scores.view(batch, heads, queries, keys).masked_fill_(~visible, float("-inf"))
     weights = torch.softmax(scores, dim=-1).to(value.dtype)
-    return torch.bmm(weights, value).reshape(n, group, rows, -1)
+    return torch.bmm(weights, value).reshape(batch, heads, queries, -1)
 
 
 def _attend_sdpa(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Mask | None) -> Tensor:
