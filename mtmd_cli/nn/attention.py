@@ -12,7 +12,7 @@ from torch.overrides import wrap_torch_function
 
 from mtmd_cli.nn.operators import operator
 
-# Scores of one block of queries in f32: they stay near the last-level cache and bound the memory of the chunked backend.
+# Scores of a block of queries in f32: they stay near the last-level cache and bound the memory of the chunked backend.
 CHUNK_BYTES = 8 << 20
 
 
@@ -167,7 +167,7 @@ def attend_in_blocks(
     first: None where every query sees every key, else a `Mask` with what follows.
     """
     mask = None if first is None else Mask(first, causal, window, chunk)
-    (batch, heads, queries, head), (kv_heads, keys) = query.shape, key.shape[1:3]
+    (batch, _, queries, head), (kv_heads, keys) = query.shape, key.shape[1:3]
     some_heads, group, some_rows, _ = scores.shape
     # Queries that share a key head stand side by side, so that no key is copied.
     grouped = query.reshape(batch * kv_heads, group, queries, head)
