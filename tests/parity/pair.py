@@ -39,6 +39,7 @@ from mtmd_cli.weights import load_weights
 TOLERANCE = 2e-5  # of the largest value: float32 in another order
 PROMPT_TOKENS = 40  # more than a sliding window of a tiny model
 CPU = torch.device("cpu")
+OWN_LIMITS = TokenLimits()
 
 Value = bool | int | float | str | Sequence[int] | Sequence[float] | Sequence[str] | Sequence[bool]
 Change = Callable[[str, Tensor], Tensor]
@@ -176,8 +177,9 @@ def load_decoder(path: Path, backend: Backend = Backend.EAGER) -> Decoder:
     return decoder
 
 
-def load_tower(path: Path, backend: Backend = Backend.EAGER) -> Vision:
-    vision, tensors = build_vision(open_gguf(path), TokenLimits())
+def load_tower(path: Path, backend: Backend = Backend.EAGER, *, limits: TokenLimits = OWN_LIMITS) -> Vision:
+    """limits: the user's bounds on the tokens of an image."""
+    vision, tensors = build_vision(open_gguf(path), limits)
     load_weights(vision.tower, tensors, source=path.name, device=CPU, dtype=torch.float32)
     _take(vision.tower, backend)
     return vision
@@ -214,14 +216,21 @@ class Reader:
 
 @torch.inference_mode()
 def assert_same_decoder(path: Path, model: CausalModel, *, tokens: int = PROMPT_TOKENS) -> None:
-    """The same logits at every position: at once, in batches, token by token, after going back, by every backend."""
-    generator = torch.Generator().manual_seed(1)
-    prompt = torch.randint(model.config.vocab_size, (tokens,), generator=generator)
-    expected = model(prompt[None]).logits[0]
-    decoder = load_decoder(path)
+    """The same logits as transformers at every position, in every way of reading."""
+    prompt = some_tokens(model.config.vocab_size, tokens)
+    assert_every_way(path, prompt, model(prompt[None]).logits[0])
 
-    assert distance(Reader(decoder, prompt).read(tokens), expected) <= TOLERANCE, "at once"
+
+def some_tokens(vocabulary: int, count: int) -> Tensor:
+    return torch.randint(vocabulary, (count,), generator=torch.Generator().manual_seed(1))
+
+
+@torch.inference_mode()
+def assert_every_way(path: Path, prompt: Tensor, expected: Tensor) -> None:
+    """These logits at once, in batches, token by token, after going back, and by every backend."""
+    decoder, tokens = load_decoder(path), len(prompt)
     third = tokens // 3
+    assert distance(Reader(decoder, prompt).read(tokens), expected) <= TOLERANCE, "at once"
     assert distance(Reader(decoder, prompt).read(third, third, tokens - 2 * third), expected) <= TOLERANCE, "in batches"
     assert distance(Reader(decoder, prompt).read(third, *[1] * (tokens - third)), expected) <= TOLERANCE, "by token"
 
@@ -234,23 +243,22 @@ def assert_same_decoder(path: Path, model: CausalModel, *, tokens: int = PROMPT_
     again[third:] = wrong.read(tokens - third)
     assert distance(again, expected) <= TOLERANCE, "after going back"
 
-    assert distance(_in_blocks(lambda: Reader(load_decoder(path, Backend.CHUNKED), prompt).read(tokens)), expected) <= (
-        TOLERANCE
-    ), "in blocks of queries"
-    assert distance(Reader(load_decoder(path, Backend.SDPA), prompt).read(third, tokens - third), expected) <= (
-        TOLERANCE
-    ), "by the fused kernel"
+    chunked = in_blocks(lambda: Reader(load_decoder(path, Backend.CHUNKED), prompt).read(tokens))
+    assert distance(chunked, expected) <= TOLERANCE, "in blocks of queries"
+    fused = Reader(load_decoder(path, Backend.SDPA), prompt).read(third, tokens - third)
+    assert distance(fused, expected) <= TOLERANCE, "by the fused kernel"
 
 
 @torch.inference_mode()
 def assert_same_tower(path: Path, pixels: Tensor, expected: Tensor) -> None:
     """The same embeddings by every backend. pixels: (slices, 3, rows, columns); expected: (slices, tokens, width)."""
     assert distance(load_tower(path).tower(pixels), expected) <= TOLERANCE, "at once"
-    assert distance(_in_blocks(lambda: load_tower(path, Backend.CHUNKED).tower(pixels)), expected) <= TOLERANCE
+    chunked = in_blocks(lambda: load_tower(path, Backend.CHUNKED).tower(pixels))
+    assert distance(chunked, expected) <= TOLERANCE, "in blocks of queries"
     assert distance(load_tower(path, Backend.SDPA).tower(pixels), expected) <= TOLERANCE, "by the fused kernel"
 
 
-def _in_blocks(run: Callable[[], Tensor]) -> Tensor:
+def in_blocks(run: Callable[[], Tensor]) -> Tensor:
     """Run with so little room that even a tiny model needs many blocks."""
     room = attention.CHUNK_BYTES
     attention.CHUNK_BYTES = 1 << 10
