@@ -45,7 +45,7 @@ def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: to
     Raises UnsupportedModel for missing or unused names, GGUFError for a shape that does not fit.
     """
     slots = {name: (owner, leaf) for name, owner, leaf in _slots(module)}
-    _check_names(set(slots), set(tensors), source)
+    _check_names(module, tensors, source)
     for name, (owner, leaf) in slots.items():
         tensor = tensors[name]
         slot: Tensor = getattr(owner, leaf)
@@ -82,16 +82,23 @@ def _slots(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
             yield ".".join([*visible, leaf]), owner, leaf
 
 
-def _check_names(expected: set[str], found: set[str], source: str) -> None:
-    missing, unused = sorted(expected - found), sorted(found - expected)
+def misfits(module: nn.Module, tensors: Tensors) -> tuple[list[str], list[str]]:
+    """The names that the module wants and the tensors lack, and those that it does not want."""
+    expected, found = {name for name, _, _ in _slots(module)}, set(tensors)
+    return sorted(expected - found), sorted(found - expected)
+
+
+def _check_names(module: nn.Module, tensors: Tensors, source: str) -> None:
+    missing, unused = misfits(module, tensors)
     if missing:
-        near = get_close_matches(missing[0], sorted(found), n=3, cutoff=0.3)
+        near = get_close_matches(missing[0], sorted(tensors), n=3, cutoff=0.3)
         raise UnsupportedModel(
             f"{source}: {_count(missing, 'tensor')} missing, first {missing[0]}",
             hint=f"the nearest names in the file: {', '.join(near)}" if near else "the file holds nothing like it",
         )
     if unused:
-        near = get_close_matches(unused[0], sorted(expected), n=3, cutoff=0.3)
+        wanted = sorted(name for name, _, _ in _slots(module))
+        near = get_close_matches(unused[0], wanted, n=3, cutoff=0.3)
         raise UnsupportedModel(
             f"{source}: {_count(unused, 'tensor')} not used by this family, first {unused[0]}",
             hint=f"the nearest names that it uses: {', '.join(near)}" if near else "is this a newer kind of model?",

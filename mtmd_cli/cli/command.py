@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,35 +14,44 @@ from mtmd_cli.cli.option import Option
 
 _FIRST_COLUMN = 28
 
-_INTRODUCTION = """Ask a question about an image, or none: an answer from two GGUF files, a language model and a \
-vision projector. The answer goes to standard output, everything else to standard error."""
-
-_EXAMPLES = [
-    'mtmd-cli -m model.gguf --mmproj proj.gguf --image cat.jpg -p "What is this?"',
-    'mtmd-cli -m model.gguf --mmproj proj.gguf --image a.png,b.png -p "Compare."',
-]
-
-_NOTES = """Most options also read an environment variable, as LLAMA_ARG_MODEL for --model; docs/cli.md lists them. \
-Exit codes: 2 usage, 3 bad file, 4 unsupported model, 5 out of memory, 130 interrupted. \
-Completion: eval "$(_MTMD_CLI_COMPLETE=bash_source mtmd-cli)", also zsh_source and fish_source."""
-
 
 class Command(click.Command):
-    """A click command whose flags stand in sections and whose failures are an `error:` and a `hint:` line."""
+    """A click command whose flags stand in sections and whose failures are an `error:` and a `hint:` line.
 
-    def __init__(self, *, sections: dict[str, list[Option]], **rest: Any) -> None:
-        params: list[click.Parameter] = [option for options in sections.values() for option in options]
+    usage, introduction, examples, notes: parts of the help. commands: those whose name may stand as the first word.
+    """
+
+    def __init__(
+        self,
+        *,
+        sections: Mapping[str, Sequence[Option]],
+        arguments: Sequence[click.Argument] = (),
+        usage: str,
+        introduction: str,
+        examples: Sequence[str] = (),
+        notes: str = "",
+        commands: Sequence[Command] = (),
+        **rest: Any,
+    ) -> None:
+        options = [option for section in sections.values() for option in section]
         super().__init__(
-            params=params, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, **rest
+            params=[*arguments, *options],
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+            **rest,
         )
         self.sections = sections
+        self.usage, self.introduction, self.examples, self.notes = usage, introduction, examples, notes
+        self.commands = {command.name: command for command in commands}
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
         """Run and exit; never lets an exception out."""
         words = list(sys.argv[1:] if args is None else args)
+        prog_name = prog_name or "mtmd-cli"
+        if words and words[0] in self.commands:
+            return self.commands[words[0]].main(words[1:], f"{prog_name} {words[0]}", **extra)
         extra["standalone_mode"] = False
         try:
-            code = super().main(words, prog_name or "mtmd-cli", **extra) or 0
+            code = super().main(words, prog_name, **extra) or 0
         except click.Abort:
             code = INTERRUPTED
         except Exception as error:
@@ -58,13 +67,13 @@ class Command(click.Command):
         return super().parse_args(ctx, words)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(ctx.command_path, "-m MODEL [--mmproj PROJ] [--image FILE] -p TEXT [OPTIONS]")
+        formatter.write_usage(ctx.command_path, self.usage)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
-        formatter.write_text(_INTRODUCTION)
+        formatter.write_text(self.introduction)
         formatter.write_paragraph()
-        for example in _EXAMPLES:
+        for example in self.examples:
             formatter.write(f"  {example}\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,8 +82,9 @@ class Command(click.Command):
         _write_section(formatter, "Help", [("-h, --help", "show this help; [in brackets] stand the defaults")])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_paragraph()
-        formatter.write_text(_NOTES)
+        if self.notes:
+            formatter.write_paragraph()
+            formatter.write_text(self.notes)
 
 
 def _write_section(formatter: click.HelpFormatter, title: str, rows: list[tuple[str, str]]) -> None:

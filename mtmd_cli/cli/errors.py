@@ -53,6 +53,8 @@ def _usage(error: click.UsageError) -> UsageError:
     if isinstance(error, click.NoSuchOption):
         near = " or ".join(error.possibilities or ())
         return UsageError(f"there is no option {error.option_name}", hint=f"did you mean {near}?" if near else _HELP)
+    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument):
+        return UsageError(f"{error.param.metavar} is missing", hint=error.ctx.get_usage() if error.ctx else _HELP)
     if isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
         return UsageError(f"{_where(error)}: {error.message.rstrip('.')}", hint=_about(error.param))
     if isinstance(error, click.BadOptionUsage):

@@ -10,6 +10,7 @@ import click
 import mtmd_cli
 from mtmd_cli.cli.answer import answer
 from mtmd_cli.cli.command import Command
+from mtmd_cli.cli.inspect import inspect
 from mtmd_cli.cli.options import SECTIONS
 from mtmd_cli.cli.output import Screen
 from mtmd_cli.cli.settings import settings_from
@@ -44,7 +45,23 @@ def _version() -> str:
     return f"mtmd-cli {mtmd_cli.__version__} (Python {python}, torch {torch}, {sys.platform})"
 
 
-command = Command(name="mtmd-cli", callback=_run, sections=SECTIONS)
+command = Command(
+    name="mtmd-cli",
+    callback=_run,
+    sections=SECTIONS,
+    usage="-m MODEL [--mmproj PROJ] [--image FILE] -p TEXT [OPTIONS]",
+    introduction="Ask a question about an image, or none: an answer from two GGUF files, a language model and a vision "
+    "projector. The answer goes to standard output, everything else to standard error.",
+    examples=(
+        'mtmd-cli -m model.gguf --mmproj proj.gguf --image cat.jpg -p "What is this?"',
+        'mtmd-cli -m model.gguf --mmproj proj.gguf --image a.png,b.png -p "Compare."',
+        "mtmd-cli inspect FILE.gguf",
+    ),
+    notes="Most options also read an environment variable, as LLAMA_ARG_MODEL for --model; docs/cli.md lists them. "
+    "Exit codes: 2 usage, 3 bad file, 4 unsupported model, 5 out of memory, 130 interrupted. "
+    'Completion: eval "$(_MTMD_CLI_COMPLETE=bash_source mtmd-cli)", also zsh_source and fish_source.',
+    commands=(inspect,),
+)
 
 
 def main() -> None:

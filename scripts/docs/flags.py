@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from mtmd_cli.cli import inspect
 from mtmd_cli.cli.option import Option
 from mtmd_cli.cli.options import SECTIONS
 
@@ -28,12 +31,21 @@ A switch such as `--jinja`, `--no-jinja` is on by default; the text tells what t
 """
 
 
+_INSPECT = """# mtmd-cli inspect
+
+`mtmd-cli inspect FILE.gguf` tells what a language model or a projector holds and what its family makes of it: types and
+sizes, layers, attention, rope, tokenizer and template, or tower and slicing; with `--size` or `--image` the slices and
+tokens of an image; and the tensors that the family misses, does not claim or leaves aside. No weights are read. A file
+that no family takes is told as far as it goes, with the reason.
+"""
+
+
 def page() -> str:
     sections = [_section(title, options) for title, options in SECTIONS.items()]
-    return "\n".join([_HEAD, *sections])
+    return "\n".join([_HEAD, *sections, _INSPECT, *(_section(*section) for section in inspect.SECTIONS.items())])
 
 
-def _section(title: str, options: list[Option]) -> str:
+def _section(title: str, options: Sequence[Option]) -> str:
     rows = [_row(option) for option in options]
     return "\n".join(
         [f"## {title}", "", "| flag | what it does [default] | environment |", "| --- | --- | --- |", *rows, ""]
