@@ -39,6 +39,9 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
     )
     with api.watch(engine, deny_ops=settings.deny_ops, tell=screen.note):
         finished, first_token_ms = _follow(events, screen, api)
+    if finished.reason == "context":
+        screen.end_line()
+        screen.note("note: the context is full, so the answer ends here; -c gives it more room")
     if trace is not None:
         trace.save(settings.trace)
     timings = {
@@ -90,18 +93,29 @@ def _show(
         told = {
             "text": finished.text,
             "tokens": list(finished.tokens),
+            "reason": finished.reason,
             "chunks": _plain(finished.chunks),
             "timings": timings,
-            "warmup": _plain(report),
+            "warmup": _in_brief(report),
             "model": {"path": settings.model, "mmproj": settings.mmproj},
         }
         screen.out.write(json.dumps(told, ensure_ascii=False) + "\n")
         screen.out.flush()
     elif settings.verbose:
-        screen.answer("\n" if not finished.text.endswith("\n") else "")
+        screen.end_line()
         for name, value in timings.items():
             shown = "unknown" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
             screen.note(f"{name:22} {shown:>10}")
+
+
+def _in_brief(report: WarmupReport | None) -> Any:
+    """A report without its lists of operators, which are a hundred times as long as an answer."""
+    if report is None:
+        return None
+    told = _plain(report)
+    lists = ("ops", "attention")
+    told["graphs"] = [{key: value for key, value in graph.items() if key not in lists} for graph in told["graphs"]]
+    return told
 
 
 def _timed(work: Any) -> tuple[Any, float]:

@@ -17,18 +17,24 @@ IGNORED: Mapping[str, int] = {
     **dict.fromkeys(("-ngl", "--gpu-layers", "--n-gpu-layers", "-sm", "--split-mode", "-ts", "--tensor-split"), 1),
     **dict.fromkeys(("-mg", "--main-gpu", "-fit", "--fit", "-fitt", "--fit-target", "-fitc", "--fit-ctx"), 1),
     **dict.fromkeys(("-tb", "--threads-batch", "-C", "--cpu-mask", "-Cr", "--cpu-range", "--cpu-strict"), 1),
+    **dict.fromkeys(("-Cb", "--cpu-mask-batch", "-Crb", "--cpu-range-batch", "--cpu-strict-batch"), 1),
+    **dict.fromkeys(("--prio-batch", "--poll-batch", "-lzm", "--lazy-mode", "-dt", "--defrag-thold"), 1),
+    **dict.fromkeys(("-np", "--parallel", "-ncmoe", "--n-cpu-moe", "-ncffn", "--n-cpu-ffn"), 1),
     **dict.fromkeys(("--prio", "--poll", "--numa", "-lm", "--load-mode", "-lv", "--verbosity", "--log-verbosity"), 1),
-    **dict.fromkeys(("-kvo", "--kv-offload", "-nkvo", "--no-kv-offload", "--repack", "--no-repack", "--no-host"), 0),
+    **dict.fromkeys(("-kvo", "--kv-offload", "-nkvo", "--no-kv-offload", "--repack", "-nr", "--no-repack", "--no-host"), 0),
     **dict.fromkeys(("--mlock", "--mmap", "--no-mmap", "--op-offload", "--no-op-offload", "--check-tensors"), 0),
     **dict.fromkeys(("--perf", "--no-perf", "--swa-full", "--log-disable", "--log-prefix", "--log-timestamps"), 0),
-    **dict.fromkeys(("--offline", "-bs", "--backend-sampling"), 0),
+    **dict.fromkeys(("--no-log-prefix", "--no-log-timestamps", "--no-log-jsonl", "--mmproj-auto"), 0),
+    **dict.fromkeys(("-cmoe", "--cpu-moe", "--offline", "-bs", "--backend-sampling"), 0),
 }
 """Flags of the reference that change how it works and not what it answers, with the number of their values."""
 
 MISSING = frozenset(
     {
         *("-hf", "-hfr", "--hf-repo", "-hff", "--hf-file", "-mu", "--model-url", "-mmu", "--mmproj-url"),
-        *("-dr", "--docker-repo", "--audio", "--video", "--lora", "--lora-scaled", "--control-vector"),
+        *("-hft", "--hf-token", "-cl", "--cache-list", "--no-mmproj", "--no-mmproj-auto", "--video-ffmpeg-dir"),
+        *("--video", "--video-fps", "--video-timestamp-interval", "--control-vector-layer-range"),
+        *("-dr", "--docker-repo", "--audio", "--lora", "--lora-scaled", "--control-vector"),
         *("--control-vector-scaled", "--grammar", "--grammar-file", "-j", "--json-schema", "-jf", "--json-schema-file"),
         *("-bf", "--binary-file", "-sysf", "--system-prompt-file", "--keep", "-ot", "--override-tensor"),
         *("--override-kv", "--rpc", "--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale"),

@@ -16,6 +16,8 @@ from mtmd_cli.cli.values import CACHE_TYPE, DTYPE, ON_OFF_AUTO, Device, Files, W
 
 _COUNT = click.IntRange(min=0)
 _POSITIVE = click.IntRange(min=1)
+# More would each ask for a stack, until the process dies of it.
+_THREADS = click.IntRange(max=512)
 _load = partial(Option, goal="load")
 
 _QUESTION = [
@@ -28,7 +30,7 @@ _QUESTION = [
         "-n, --predict N",
         "tokens of answer at most; -1 is no limit",
         also="--n-predict",
-        type=click.IntRange(min=-1),
+        type=click.INT,
         default=-1,
         env="LLAMA_ARG_N_PREDICT",
     ),
@@ -80,14 +82,14 @@ _IMAGE = [
         "image_min_tokens",
         "--image-min-tokens N",
         "at least N tokens an image, if it can",
-        type=_POSITIVE,
+        type=click.INT,
         env="LLAMA_ARG_IMAGE_MIN_TOKENS",
     ),
     _load(
         "image_max_tokens",
         "--image-max-tokens N",
         "at most N tokens an image, if it can",
-        type=_POSITIVE,
+        type=click.INT,
         env="LLAMA_ARG_IMAGE_MAX_TOKENS",
     ),
     Option(
@@ -123,7 +125,7 @@ _DEVICE = [
         env="LLAMA_ARG_MMPROJ_OFFLOAD",
     ),
     Option("list_devices", "--list-devices", "list the devices that are here, and exit", is_flag=True),
-    _load("threads", "-t, --threads N", "CPU threads [one a core]", type=int, env="LLAMA_ARG_THREADS"),
+    _load("threads", "-t, --threads N", "CPU threads [one a core]", type=_THREADS, env="LLAMA_ARG_THREADS"),
 ]
 
 _ATTENTION = [

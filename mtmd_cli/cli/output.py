@@ -28,8 +28,7 @@ class Screen:
 
     def __exit__(self, *_: object) -> None:
         self.calm()
-        if self._open_line:
-            self.answer("\n")
+        self.end_line()
 
     def answer(self, piece: str) -> None:
         """Print a piece of the answer, at once."""
@@ -39,6 +38,11 @@ class Screen:
         self.out.write(piece)
         self.out.flush()
         self._open_line = not piece.endswith("\n")
+
+    def end_line(self) -> None:
+        """End the last line of the answer, if it is open."""
+        if self._open_line:
+            self.answer("\n")
 
     def note(self, line: str) -> None:
         """Print a line that is not part of the answer."""

@@ -56,12 +56,16 @@ def settings_from(ctx: click.Context) -> Settings:
             "--no-chat-template sends the question as it is, so a system prompt or a template has no place",
             hint="leave out --no-chat-template, or -sys and the template",
         )
+    prompt = _prompt(ctx)
+    # An image may be all that is said, and a raw prompt may begin from nothing.
+    if not prompt.strip() and not images and not given["raw"]:
+        raise UsageError("the question is empty", hint='ask something with -p "..." or -f FILE')
     return Settings(
         model=given["model"],
         mmproj=given["mmproj"],
         load=_load_arguments(ctx),
         sampling=_sampling_arguments(ctx),
-        prompt=_prompt(ctx),
+        prompt=prompt,
         images=images,
         system=given["system"],
         chat=not given["raw"],
@@ -88,8 +92,15 @@ def _load_arguments(ctx: click.Context) -> dict[str, Any]:
     arguments = _values(ctx, "load")
     if _one_of(ctx, "chat_template", "chat_template_file") == "chat_template_file":
         arguments["chat_template"] = read_text(ctx.params["chat_template_file"])
-    # The reference takes every core for zero and less.
-    arguments["threads"] = threads if (threads := arguments["threads"]) and threads > 0 else None
+    # Zero and less stand for the default, as in the reference.
+    for name in ("threads", "image_min_tokens", "image_max_tokens"):
+        arguments[name] = value if (value := arguments[name]) and value > 0 else None
+    least, most = arguments["image_min_tokens"], arguments["image_max_tokens"]
+    if least and most and least > most:
+        raise UsageError(
+            f"an image cannot have at least {least} and at most {most} tokens",
+            hint="set --image-min-tokens no higher than --image-max-tokens",
+        )
     return arguments
 
 

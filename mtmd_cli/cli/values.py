@@ -129,7 +129,7 @@ ON_OFF_AUTO = Words(
     aliases={"enabled": "on", "true": "on", "1": "on", "disabled": "off", "false": "off", "0": "off", "-1": "auto"},
 )
 DTYPE = Words("auto", "f32", "bf16", "f16", aliases=_DTYPES)
-CACHE_TYPE = Words("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
+CACHE_TYPE = Words("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 
 
 def unescape(text: str) -> str:

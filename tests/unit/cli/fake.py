@@ -34,6 +34,7 @@ class Finished:
 @dataclass(frozen=True)
 class FakeReport:
     mode: str
+    graphs: tuple[dict[str, Any], ...] = ({"nodes": 3, "ops": ("aten.mm",), "attention": ("causal",)},)
 
     def lines(self, *, verbose: bool) -> list[str]:
         return ["warmup: in detail"] if verbose else []
@@ -50,6 +51,7 @@ class FakeApi:
 
     pieces: tuple[str | BaseException, ...] = ("A ", "cat.")
     loading: BaseException | None = None
+    reason: str = "stop"
     timings: dict[str, float | None] = field(default_factory=lambda: {"prefill_ms": 1.5})
     calls: dict[str, Any] = field(default_factory=dict)
 
@@ -85,4 +87,4 @@ class FakeApi:
             yield TextPiece(piece, token)
         text = "".join(piece for piece in self.pieces if isinstance(piece, str))
         chunk = {"type": "text", "tokens": (1, 2), "pos_0": 0}
-        yield Finished("end", text, tuple(range(len(self.pieces))), (chunk,), self.timings)
+        yield Finished(self.reason, text, tuple(range(len(self.pieces))), (chunk,), self.timings)

@@ -24,6 +24,10 @@ def both_lines(err: str) -> tuple[str, str]:
     [
         ([], "the language model is missing", "-m"),
         (["-m", "m.gguf"], "there is no question", "-p"),
+        (["-m", "m.gguf", "-p", " "], "the question is empty", "-p"),
+        ([*ASK, "--image-min-tokens", "9", "--image-max-tokens", "8"], "9", "--image-max-tokens"),
+        ([*ASK, "-t", "513"], "-t/--threads: 513 is not in the range x<=512", "--threads"),
+        ([*ASK, "-ctk", "iq4_nl"], "-ctk/--cache-type-k: 'iq4_nl' is not one of", "--cache-type-k"),
         ([*ASK, "--image", "a.png"], "--image needs a vision projector", "--mmproj"),
         ([*ASK, "--image", "a.png,", "-mm", "p"], "--image: 'a.png,' has an empty file name", "--image"),
         ([*ASK, "-f", "x.txt"], "--prompt and --file exclude each other", "leave one of them out"),
@@ -44,6 +48,7 @@ def both_lines(err: str) -> tuple[str, str]:
         ([*ASK, "--tpo-k", "3"], "there is no option --tpo-k", "did you mean --top-k"),
         ([*ASK, "-xyz"], "there is no option -xyz", "mtmd-cli --help"),
         ([*ASK, "--lora", "a.gguf"], "--lora is a flag of llama-mtmd-cli that mtmd-cli does not have yet", "--help"),
+        ([*ASK, "--video-fps", "2"], "--video-fps is a flag of llama-mtmd-cli", "--help"),
         ([*ASK, "-hf", "user/repo"], "-hf is a flag of llama-mtmd-cli", "--help"),
         ([*ASK, "--json=1"], "--json", "mtmd-cli --help"),
         ([*ASK, "-n"], "requires an argument", "mtmd-cli --help"),

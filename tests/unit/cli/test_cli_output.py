@@ -57,8 +57,9 @@ def test_json_is_one_object(run: Run) -> None:
     assert told == {
         "text": "A café",
         "tokens": [0, 1],
+        "reason": "stop",
         "chunks": [{"type": "text", "tokens": [1, 2], "pos_0": 0}],
-        "warmup": {"mode": "encode"},
+        "warmup": {"mode": "encode", "graphs": [{"nodes": 3}]},
         "model": {"path": "m.gguf", "mmproj": "p.gguf"},
     }
     assert set(timings) == {"prefill_ms", "load_ms", "warmup_ms", "first_token_ms", "total_ms", "peak_rss_mib"}
@@ -67,8 +68,19 @@ def test_json_is_one_object(run: Run) -> None:
 
 def test_every_key_of_json_is_described() -> None:
     page = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
-    for key in ("text", "tokens", "chunks", "timings", "warmup", "model", "load_ms", "first_token_ms", "peak_rss_mib"):
+    keys = "text tokens reason chunks timings warmup model load_ms first_token_ms peak_rss_mib"
+    for key in keys.split():
         assert f"`{key}`" in page
+
+
+@pytest.mark.parametrize(
+    ("pieces", "out"),
+    [(("A ", "cat"), "A cat\n"), (("A\n",), "A\n"), ((), "")],
+)
+def test_an_answer_that_fills_the_context_says_so(run: Run, pieces: tuple[str, ...], out: str) -> None:
+    outcome = run(*ASK, api=FakeApi(pieces, reason="context"))
+    assert (outcome.code, outcome.out) == (0, out)
+    assert outcome.err == "note: the context is full, so the answer ends here; -c gives it more room\n"
 
 
 def test_json_of_a_failed_answer_is_nothing(run: Run) -> None:
@@ -101,7 +113,7 @@ def test_warmup_goes_before_the_question_unless_it_is_off(run: Run, words: tuple
     outcome = run(*ASK, "-mm", "p.gguf", "--image", "cat.jpg", "--json", *words)
     assert list(outcome.calls) == ["load", *(["warm_up"] if mode else []), "stream"]
     assert outcome.calls.get("warm_up") == ({"mode": mode, "images": ("cat.jpg",), "deny_ops": ()} if mode else None)
-    assert json.loads(outcome.out)["warmup"] == ({"mode": mode} if mode else None)
+    assert (json.loads(outcome.out)["warmup"] or {}).get("mode") == mode
 
 
 def test_a_trace_is_written_at_the_end(run: Run, tmp_path: Path) -> None:
