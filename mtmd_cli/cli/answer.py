@@ -25,7 +25,7 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
     trace = api.Trace() if settings.trace else None
     screen.progress("loading")
     engine, load_ms = _timed(lambda: api.load(settings.model, settings.mmproj, **settings.load))
-    report, warmup_ms = _timed(lambda: warm_up(engine, settings, screen, api=api))
+    # A stream refuses at once what cannot be asked, and answers only when it is read: after the warmup.
     events = engine.stream(
         settings.prompt,
         settings.images,
@@ -37,6 +37,7 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
         alpha=settings.alpha,
         trace=trace,
     )
+    report, warmup_ms = _timed(lambda: warm_up(engine, settings, screen, api=api))
     with api.watch(engine, deny_ops=settings.deny_ops, tell=screen.note):
         finished, first_token_ms = _follow(events, screen, api)
     if finished.reason == "context":

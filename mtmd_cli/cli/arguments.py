@@ -21,7 +21,9 @@ IGNORED: Mapping[str, int] = {
     **dict.fromkeys(("--prio-batch", "--poll-batch", "-lzm", "--lazy-mode", "-dt", "--defrag-thold"), 1),
     **dict.fromkeys(("-np", "--parallel", "-ncmoe", "--n-cpu-moe", "-ncffn", "--n-cpu-ffn"), 1),
     **dict.fromkeys(("--prio", "--poll", "--numa", "-lm", "--load-mode", "-lv", "--verbosity", "--log-verbosity"), 1),
-    **dict.fromkeys(("-kvo", "--kv-offload", "-nkvo", "--no-kv-offload", "--repack", "-nr", "--no-repack", "--no-host"), 0),
+    **dict.fromkeys(
+        ("-kvo", "--kv-offload", "-nkvo", "--no-kv-offload", "--repack", "-nr", "--no-repack", "--no-host"), 0
+    ),
     **dict.fromkeys(("--mlock", "--mmap", "--no-mmap", "--op-offload", "--no-op-offload", "--check-tensors"), 0),
     **dict.fromkeys(("--perf", "--no-perf", "--swa-full", "--log-disable", "--log-prefix", "--log-timestamps"), 0),
     **dict.fromkeys(("--no-log-prefix", "--no-log-timestamps", "--no-log-jsonl", "--mmproj-auto"), 0),

@@ -56,9 +56,11 @@ def _usage(error: click.UsageError) -> UsageError:
     if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument):
         return UsageError(f"{error.param.metavar} is missing", hint=error.ctx.get_usage() if error.ctx else _HELP)
     if isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
-        return UsageError(f"{_where(error)}: {error.message.rstrip('.')}", hint=_about(error.param))
+        # Click names its own types: "is not a valid integer range".
+        told = error.message.rstrip(".").removesuffix(" range")
+        return UsageError(f"{_where(error)}: {told}", hint=_about(error.param))
     if isinstance(error, click.BadOptionUsage):
-        return UsageError(error.message.rstrip("."), hint=_HELP)
+        return UsageError(_lower(error.message), hint=_HELP)
     if "unexpected extra argument" in error.message:
         return UsageError(_lower(error.message), hint='put quotes around text with spaces: -p "What is this?"')
     return UsageError(_lower(error.message), hint=_HELP)

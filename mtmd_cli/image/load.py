@@ -46,15 +46,19 @@ def load_image(source: str | Path | bytes, *, alpha: Alpha = "drop", max_pixels:
     """
     with _open(source) as stream, _quiet_pillow():
         name = _name(source)
-        image = _decode(stream, name, max_pixels)
-        orientation = _orientation(image)
-        try:
-            image = _to_rgb(image, alpha)
-        except Exception as error:  # rare modes need parts that a build of Pillow may lack
-            raise ImageError(
-                f"{name}: pixels of kind {image.mode!r} cannot be shown as RGB", hint="save it as an RGB image"
-            ) from error
-        return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+        return to_rgb(_decode(stream, name, max_pixels), alpha, name=name)
+
+
+def to_rgb(image: Image.Image, alpha: Alpha = "drop", *, name: str = "the image") -> Image.Image:
+    """An image in memory as load_image would give it; the same object where nothing is to be done."""
+    orientation = _orientation(image)
+    try:
+        image = _without_alpha(image, alpha)
+    except Exception as error:  # rare modes need parts that a build of Pillow may lack
+        raise ImageError(
+            f"{name}: pixels of kind {image.mode!r} cannot be shown as RGB", hint="save it as an RGB image"
+        ) from error
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def image_size(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> Size:
@@ -123,22 +127,20 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_rgb(image: Image.Image, alpha: Alpha) -> Image.Image:
+def _without_alpha(image: Image.Image, alpha: Alpha) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         return Image.fromarray(_to_bytes(np.asarray(image))).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    if alpha == "drop":
-        return rgba.convert("RGB")
+    if alpha == "drop" or not image.has_transparency_data:
+        # Pillow would copy what is RGB already, half a gigabyte at the limit on pixels.
+        return image if image.mode == "RGB" else image.convert("RGB")
     canvas = Image.new("RGBA", image.size, alpha)
-    return Image.alpha_composite(canvas, rgba).convert("RGB")
+    return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
 
 
 def _to_bytes(levels: np.ndarray) -> np.ndarray:
     """Gray levels as bytes: of 16 bits the upper eight, as in the reference; floats end at 1, or passing it at 255."""
     if levels.dtype.kind != "f":
-        return (levels.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return (levels >> 8).clip(0, 255).astype(np.uint8)
     levels = np.nan_to_num(levels)
     return (levels * (255.0 if levels.max() <= 1 else 1.0)).clip(0, 255).astype(np.uint8)
 

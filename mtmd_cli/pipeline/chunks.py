@@ -61,8 +61,10 @@ def place_markers(prompt: str, images: int) -> str:
         return prompt
     if found == 0:
         return MEDIA_MARKER * images + prompt
+    markers = "1 marker" if found == 1 else f"{found} markers"
+    beside = {0: "is no image", 1: "is 1 image"}.get(images, f"are {images} images")
     raise UsageError(
-        f"the prompt has {found} markers {MEDIA_MARKER} and there are {images} images, expected as many",
+        f"the prompt has {markers} {MEDIA_MARKER}, and there {beside}",
         hint="give an --image for each marker, or leave the markers out: then the images go first",
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mtmd_cli.errors import ContextFull, UsageError
 from mtmd_cli.gguf import GGUFFile
-from mtmd_cli.image.load import Alpha, load_image
+from mtmd_cli.image.load import Alpha, load_image, to_rgb
 from mtmd_cli.nn.cache import Cache
 from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.decoder import Decoder
@@ -193,7 +193,7 @@ class Engine:
 
     def _picture(self, source: ImageSource, alpha: Alpha) -> Picture:
         assert self.vision is not None, "an image without a tower"
-        image = source.convert("RGB") if isinstance(source, Image.Image) else load_image(source, alpha=alpha)
+        image = to_rgb(source, alpha) if isinstance(source, Image.Image) else load_image(source, alpha=alpha)
         return cut_picture(image, self.vision)
 
     def _check_room(self, chunks: Sequence[Chunk]) -> None:

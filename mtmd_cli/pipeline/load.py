@@ -13,7 +13,7 @@ from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.decoder import Decoder
 from mtmd_cli.pipeline.engine import Engine
 from mtmd_cli.pipeline.flash import choose_flash
-from mtmd_cli.pipeline.placement import choose_device, choose_dtype
+from mtmd_cli.pipeline.placement import choose_device, choose_dtype, set_threads
 from mtmd_cli.text.tokenizer import Tokenizer
 from mtmd_cli.vision.config import TokenLimits
 from mtmd_cli.vision.loader import Vision, build_vision
@@ -54,7 +54,7 @@ def load(
     vision_device = choose_device(mmproj_device or device) if mmproj_offload else torch.device("cpu")
     kind, vision_kind = choose_dtype(dtype, language_device), choose_dtype(dtype, vision_device)
     if threads is not None:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     cache_types = (CacheType(cache_type_k), CacheType(cache_type_v))
     limits = TokenLimits(image_min_tokens, image_max_tokens)
 
@@ -66,7 +66,7 @@ def load(
     flash = choose_flash(decoder, flash_attn, language_device, kind)
     if cache_types[1].quantized and not flash.enabled:
         raise UsageError(
-            f"a cache of type {cache_type_v} for values needs flash attention, which is off: {flash.reason}",
+            f"a cache of type {cache_type_v} for values needs flash attention, which is disabled ({flash.reason})",
             hint="use --flash-attn on, or a float type with -ctv",
         )
     vision, vision_flash = None, None

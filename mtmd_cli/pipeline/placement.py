@@ -8,6 +8,9 @@ from mtmd_cli.errors import UsageError
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
+# The reference's limit. torch would ask for a stack for each until the process dies of it.
+MAX_THREADS = 512
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` takes the first accelerator there is; `none` is the CPU.
@@ -23,11 +26,19 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # What follows the first sentence is torch's list of everything that it could have been.
+        reason = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise UsageError(
-            f"device {name!r} cannot be used: {first_line}", hint="--list-devices shows what is here"
+            f"device {name!r} cannot be used: {reason}", hint="--list-devices shows what is here"
         ) from None
     return device
+
+
+def set_threads(threads: int) -> None:
+    """How many threads torch takes on the CPU, in the whole process. Raises UsageError for fewer than 1 or too many."""
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"{threads} threads cannot be", hint=f"1 to {MAX_THREADS}; left out, it is one a core")
+    torch.set_num_threads(threads)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -51,6 +51,7 @@ class FakeApi:
 
     pieces: tuple[str | BaseException, ...] = ("A ", "cat.")
     loading: BaseException | None = None
+    asking: BaseException | None = None
     reason: str = "stop"
     timings: dict[str, float | None] = field(default_factory=lambda: {"prefill_ms": 1.5})
     calls: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +81,11 @@ class FakeApi:
 
     def stream(self, prompt: str, images: tuple[str, ...] = (), **arguments: Any) -> Iterator[object]:
         self.calls["stream"] = {"prompt": prompt, "images": images, **arguments}
+        if self.asking:
+            raise self.asking
+        return self._answer()
+
+    def _answer(self) -> Iterator[object]:
         yield Progress("encoding", 1, 2)
         for token, piece in enumerate(self.pieces):
             if isinstance(piece, BaseException):

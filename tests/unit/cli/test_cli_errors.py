@@ -51,7 +51,8 @@ def both_lines(err: str) -> tuple[str, str]:
         ([*ASK, "--video-fps", "2"], "--video-fps is a flag of llama-mtmd-cli", "--help"),
         ([*ASK, "-hf", "user/repo"], "-hf is a flag of llama-mtmd-cli", "--help"),
         ([*ASK, "--json=1"], "--json", "mtmd-cli --help"),
-        ([*ASK, "-n"], "requires an argument", "mtmd-cli --help"),
+        ([*ASK, "-n"], "option '-n' requires an argument", "mtmd-cli --help"),
+        ([*ASK, "-s", "x"], "-s/--seed: 'x' is not a valid integer", "--seed"),
         ([*ASK, "what", "is", "this"], "got unexpected extra arguments (what is this)", "put quotes around"),
     ],
 )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mtmd_cli.cli.measure import peak_rss_mib, process_age_ms
 from mtmd_cli.cli.output import Screen
-from mtmd_cli.errors import ContextFull
+from mtmd_cli.errors import ContextFull, UsageError
 from tests.unit.cli.conftest import Run
 from tests.unit.cli.fake import FakeApi
 
@@ -109,11 +111,16 @@ def test_verbose_tells_the_timings_on_stderr(run: Run) -> None:
         (("--no-warmup",), None),
     ],
 )
-def test_warmup_goes_before_the_question_unless_it_is_off(run: Run, words: tuple[str, ...], mode: str | None) -> None:
+def test_warmup_goes_before_the_answer_unless_it_is_off(run: Run, words: tuple[str, ...], mode: str | None) -> None:
     outcome = run(*ASK, "-mm", "p.gguf", "--image", "cat.jpg", "--json", *words)
-    assert list(outcome.calls) == ["load", *(["warm_up"] if mode else []), "stream"]
+    assert list(outcome.calls) == ["load", "stream", *(["warm_up"] if mode else [])]
     assert outcome.calls.get("warm_up") == ({"mode": mode, "images": ("cat.jpg",), "deny_ops": ()} if mode else None)
     assert (json.loads(outcome.out)["warmup"] or {}).get("mode") == mode
+
+
+def test_what_cannot_be_asked_is_refused_before_the_warmup(run: Run) -> None:
+    outcome = run(*ASK, api=FakeApi(asking=UsageError("no chat template")))
+    assert (outcome.code, list(outcome.calls)) == (2, ["load", "stream"])
 
 
 def test_a_trace_is_written_at_the_end(run: Run, tmp_path: Path) -> None:
@@ -173,3 +180,10 @@ def test_list_devices(run: Run) -> None:
     outcome = run("--list-devices")
     assert outcome.code == 0
     assert outcome.out.splitlines()[0].startswith("cpu ")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_was_closed_before_is_no_fault(closed: str) -> None:
+    code = "import sys\nfrom mtmd_cli.cli.main import main\nsys.argv = ['mtmd-cli', '-m', 'x', '-f', '-']\nmain()"
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], stdin=subprocess.DEVNULL)
+    assert done.returncode == 2

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mtmd_cli.errors import FileError, ImageError, MtmdError
-from mtmd_cli.image.load import Alpha, load_image
+from mtmd_cli.image.load import Alpha, load_image, to_rgb
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -98,6 +98,23 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert load_image(encoded(stored, exif=exif)).tobytes() == upright.tobytes()
+
+
+def test_an_image_in_memory_is_treated_as_one_in_a_file() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.open(io.BytesIO(encoded(Image.new("RGBA", (3, 2), (*BLUE, 0)), exif=exif)))
+    assert to_rgb(stored).size == (2, 3)
+    assert to_rgb(stored, "white").getpixel((0, 0)) == (255, 255, 255)
+    assert to_rgb(Image.fromarray(np.full((2, 2), 0x4DFF, np.uint16))).getpixel((0, 0)) == (77, 77, 77)
+
+
+def test_a_photograph_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit on pixels a copy is half a gigabyte."""
+    data = encoded(Image.new("RGB", (2, 2), RED))
+    monkeypatch.setattr(Image.Image, "convert", None)
+    monkeypatch.setattr(Image.Image, "copy", None)
+    assert load_image(data).getpixel((0, 0)) == RED
 
 
 def test_a_damaged_exif_block_is_ignored() -> None:
