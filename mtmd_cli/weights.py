@@ -5,6 +5,7 @@ Strict both ways: a tensor that the module lacks, or that the file lacks, is an 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 from mtmd_cli.errors import GGUFError, UnsupportedModel
 from mtmd_cli.gguf import PackedTensor
+
+# The number of a layer in the name of one of its tensors.
+LAYER = re.compile(r"(?<=^blk\.)\d+(?=\.)")
 
 Tensors = Mapping[str, PackedTensor]
 Fixup = Callable[[dict[str, PackedTensor]], None]
@@ -65,10 +69,15 @@ def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: to
 
 
 def renamed(tensors: Tensors, rename: Mapping[str, str]) -> dict[str, PackedTensor]:
-    """The tensors under the names that the code uses; `rename` maps the file's name to ours, '' leaves it out."""
+    """The tensors under the names that the code uses.
+
+    rename: from the file's name to ours, where '' leaves it out; a `*` in both stands for the number of a layer.
+    """
     out = {}
     for name, tensor in tensors.items():
-        ours = rename.get(name, name)
+        number = LAYER.search(name)
+        every = rename.get(LAYER.sub("*", name), name)
+        ours = rename.get(name, every.replace("*", number[0]) if number else name)
         if ours:
             out[ours] = replace(tensor, name=ours)
     return out

@@ -118,6 +118,16 @@ class Keys:
             dims, self.float("rope.freq_base", base), pairs, factor, magnitude, yarn, sections, interleaved=interleaved
         )
 
+    def grid_rope(self, *, interleaved: bool) -> Rope:
+        """The rotation of a model whose positions count time, rows and columns. Raises GGUFError without sections."""
+        rope = self.rope(pairs=False, interleaved=interleaved)
+        if not rope.sections:
+            raise GGUFError(
+                f"{self._full('rope.dimension_sections')} is missing, expected the shares of time, rows and columns",
+                hint="convert the file again with a newer converter",
+            )
+        return rope
+
     def _rope_sections(self) -> tuple[builtins.int, ...]:
         sections = self.ints("rope.dimension_sections")
         if sections and (not 3 <= len(sections) <= 4 or min(sections) < 0 or sum(sections) == 0):

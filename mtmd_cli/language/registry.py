@@ -23,6 +23,7 @@ from mtmd_cli.language.families.llama import (
     QWEN3VLMOE,
 )
 from mtmd_cli.language.families.llama4 import LLAMA4
+from mtmd_cli.language.families.qwen35 import QWEN35, QWEN35MOE
 from mtmd_cli.language.family import LanguageFamily
 
 LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
@@ -35,6 +36,8 @@ LANGUAGE_FAMILIES: tuple[LanguageFamily, ...] = (
     QWEN3MOE,
     QWEN3VL,
     QWEN3VLMOE,
+    QWEN35,
+    QWEN35MOE,
     GEMMA3,
     GEMMA4,
     GRANITE,

@@ -22,6 +22,10 @@ class LayerCache(Protocol):
         """Bytes that are allocated."""
         ...
 
+    def mark(self) -> None:
+        """See to it that this place can be gone back to, though other places may be out of reach."""
+        ...
+
     def reach(self, length: int) -> int:
         """To how many tokens, `length` at most, the layer can go back."""
         ...
@@ -86,6 +90,9 @@ class KVCache:
         """Bytes that are allocated."""
         return self._keys.nbytes + self._values.nbytes
 
+    def mark(self) -> None:
+        """Nothing to do: every token is kept."""
+
     def reach(self, length: int) -> int:
         """Every token is kept."""
         return length
@@ -110,6 +117,9 @@ class LatentCache:
         """Bytes that are allocated."""
         return self._rows.nbytes
 
+    def mark(self) -> None:
+        """Nothing to do: every token is kept."""
+
     def reach(self, length: int) -> int:
         """Every token is kept."""
         return length
@@ -129,14 +139,21 @@ class Cache:
         """Count tokens that every layer has stored."""
         self.length += tokens
 
+    def mark(self) -> None:
+        """Make this a place that `roll_back` reaches, as the start of a turn; a few of the last marks are kept."""
+        for layer in set(self.layers):
+            layer.mark()
+
     def roll_back(self, length: int) -> int:
         """Forget every token from index `length` on; how many are left.
 
-        They may be fewer, for some layers remember only the last tokens: then the others are to be read again.
+        They may be fewer, for some layers can go back to marks only: then the others are to be read again.
         """
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot roll back to {length} of {self.length} tokens")
-        length = min(layer.reach(length) for layer in self.layers)
+        # One layer's place may be out of reach for another; all of them reach the beginning.
+        while (reached := min(layer.reach(length) for layer in self.layers)) < length:
+            length = reached
         for layer in set(self.layers):
             layer.roll_back(length)
         self.length = length

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mtmd_cli.nn.cache import Cache, LayerCache
 from mtmd_cli.nn.cache_types import CacheType
+from mtmd_cli.nn.delta_net import GatedDeltaNet
 from mtmd_cli.nn.latent import CausalLatentAttention
 from mtmd_cli.nn.layer_inputs import PADDING, LayerInput, LayerInputs
 from mtmd_cli.nn.linear import Embedding
@@ -24,6 +25,7 @@ from mtmd_cli.nn.short_conv import CausalConvolution
 from mtmd_cli.nn.spec import (
     Attention,
     DecoderSpec,
+    DeltaNet,
     DenseBesideExperts,
     Experts,
     FeedForward,
@@ -72,7 +74,7 @@ class Block(nn.Module):
 
 def _token_mixer(
     spec: Mixer, parts: Parts, width: int, eps: float
-) -> CausalAttention | CausalLatentAttention | CausalConvolution:
+) -> CausalAttention | CausalLatentAttention | CausalConvolution | GatedDeltaNet:
     match spec:
         case Attention():
             return CausalAttention(spec, parts, width, eps)
@@ -80,6 +82,8 @@ def _token_mixer(
             return CausalLatentAttention(spec, parts, width, eps)
         case ShortConvolution():
             return CausalConvolution(spec, parts, width)
+        case DeltaNet():
+            return GatedDeltaNet(spec, parts, width, eps)
 
 
 def _feed_forward(spec: Network, parts: Parts, width: int, eps: float) -> MLP | MoE | BesideExperts:

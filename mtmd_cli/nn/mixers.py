@@ -24,7 +24,7 @@ class CausalAttention(nn.Module):
         self.backend = Backend.EAGER
         self.eps = eps
         self.head_dim = spec.head_dim
-        queries, keys = spec.heads * spec.head_dim, spec.kv_heads * spec.head_dim
+        queries, keys = spec.heads * spec.head_dim * (2 if spec.gated else 1), spec.kv_heads * spec.head_dim
         values = spec.kv_heads * spec.value_dim
         self._widths = (queries, keys, values)
         self.attn_qkv = parts.linear("attn_qkv", width, queries + keys + values) if parts.has("attn_qkv") else None
@@ -45,6 +45,7 @@ class CausalAttention(nn.Module):
         """x: (n, width), the new tokens -> (n, width)"""
         spec = self.spec
         q, *new = self._heads(x)
+        q, *gate = q.chunk(2 if spec.gated else 1, dim=-1)
         q = self._placed(self.attn_q_norm(q), step)
         if spec.temperature is not None:
             q = (q * spec.temperature.factors(step.positions)).to(q.dtype)
@@ -55,11 +56,12 @@ class CausalAttention(nn.Module):
         k, v = cache.read(step.first + len(x), q.dtype)
         mask = Mask(step.first, step.causal or not spec.both_ways, spec.window, spec.chunk)
         out = attend(q[None], k[None], v[None], scale=spec.scale, mask=mask, backend=self.backend)
-        projected: Tensor = self.attn_output(out[0].transpose(0, 1).flatten(1))
+        out = out[0] * gate[0].sigmoid() if gate else out[0]
+        projected: Tensor = self.attn_output(out.transpose(0, 1).flatten(1))
         return projected
 
     def _heads(self, x: Tensor) -> list[Tensor]:
-        """Queries, and the keys and values that this layer makes: (heads, n, head) each"""
+        """Queries (each with its gate behind it), and the keys and values made here: (heads, n, head) each"""
         spec = self.spec
         if self.attn_qkv is not None:
             made = list(self.attn_qkv(x).split(self._widths, dim=-1))

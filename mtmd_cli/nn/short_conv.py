@@ -11,57 +11,32 @@ from torch import Tensor, nn
 from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.spec import ShortConvolution
+from mtmd_cli.nn.state import StateCache
 from mtmd_cli.nn.step import Step
-
-# How many of the last tokens can be taken back without reading the others again.
-KEPT_TOKENS = 64
-
-
-class RecentRows:
-    """The last inputs of a convolution: what its kernel sees before a new token, and some more to go back to."""
-
-    def __init__(self, before: int, width: int, device: torch.device) -> None:
-        self._before = before
-        # The tokens before the first are zeros.
-        self._rows = torch.zeros(before, width, dtype=torch.float32, device=device)
-        self._length = 0
-
-    def extend(self, new: Tensor) -> Tensor:
-        """Store new tokens behind the others, and give back what the kernel sees: (n, width) -> (before + n, width)"""
-        rows = torch.cat((self._rows, new.float()))
-        self._rows = rows[-(self._before + KEPT_TOKENS) :].clone()
-        self._length += len(new)
-        return rows[-(self._before + len(new)) :].to(new.dtype)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that are allocated."""
-        return self._rows.nbytes
-
-    def reach(self, length: int) -> int:
-        """The last kept tokens can be taken back; farther back is only the beginning."""
-        return length if self._length - length <= len(self._rows) - self._before else 0
-
-    def roll_back(self, length: int) -> None:
-        """Forget every token from index `length` on, which is one that `reach` gave."""
-        if length == 0:
-            self._rows = self._rows.new_zeros(self._before, self._rows.shape[1])
-        else:
-            self._rows = self._rows[: len(self._rows) - (self._length - length)]
-        self._length = length
 
 
 class Kernel(nn.Module):
-    """A weight for each channel and each token that it sees, the oldest first."""
+    """A weight for each channel and each token that it sees, the oldest first. In f32."""
+
+    stored_dtype = torch.float32
 
     def __init__(self, width: int, length: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width, length), requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(length - 1 + n, width) -> (n, width)"""
-        windows = x.unfold(0, self.weight.shape[1], 1)
-        return (windows * self.weight).sum(-1)
+    def rows_before(self, device: torch.device) -> Tensor:
+        """What it sees before the first token: (length - 1, width) of zeros"""
+        width, length = self.weight.shape
+        return torch.zeros(length - 1, width, dtype=torch.float32, device=device)
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        """(n, width) -> the same in f32. before: the tokens before x; it changes in place to those before the next."""
+        rows = torch.cat((before, x.float()))
+        before.copy_(rows[len(x) :])
+        out = rows[: len(x)] * self.weight[:, 0]
+        for place in range(1, self.weight.shape[1]):
+            out.addcmul_(rows[place : place + len(x)], self.weight[:, place])
+        return out
 
 
 class CausalConvolution(nn.Module):
@@ -70,7 +45,6 @@ class CausalConvolution(nn.Module):
     def __init__(self, spec: ShortConvolution, parts: Parts, width: int) -> None:
         super().__init__()
         below = parts.at("shortconv")
-        self.spec, self._width = spec, width
         self.shortconv = nn.ModuleDict(
             {
                 "in_proj": below.linear("in_proj", width, 3 * width),
@@ -79,12 +53,16 @@ class CausalConvolution(nn.Module):
             }
         )
 
-    def new_cache(self, types: tuple[CacheType, CacheType], device: torch.device) -> RecentRows:
+    def new_cache(self, types: tuple[CacheType, CacheType], device: torch.device) -> StateCache:
         """An empty memory for this layer; it is small, so that it is kept in f32 whatever the types."""
-        return RecentRows(self.spec.length - 1, self._width, device)
+        kernel = self.shortconv["conv"]
+        assert isinstance(kernel, Kernel)
+        return StateCache(kernel.rows_before(device))
 
-    def forward(self, x: Tensor, step: Step, cache: RecentRows) -> Tensor:
+    def forward(self, x: Tensor, step: Step, cache: StateCache) -> Tensor:
         """x: (n, width), the new tokens -> (n, width)"""
         b, c, x = self.shortconv["in_proj"](x).chunk(3, dim=-1)
-        mixed: Tensor = self.shortconv["out_proj"](c * self.shortconv["conv"](cache.extend(b * x)))
+        seen = self.shortconv["conv"](b * x, *cache.tensors)
+        cache.advance(len(x))
+        mixed: Tensor = self.shortconv["out_proj"](c * seen.to(x.dtype))
         return mixed

@@ -45,6 +45,7 @@ class Attention:
     unit_heads: queries and keys are divided by their root mean square after the rope; unit_values: values by theirs.
     keys_are_values: one projection makes both. keys_of: the layer whose keys and values this one reads, having none of
     its own. both_ways: where the tokens of an image see each other in both directions, they do so in this layer too.
+    gated: every query comes with a gate, whose sigmoid multiplies what the head says.
     """
 
     heads: int
@@ -60,6 +61,7 @@ class Attention:
     keys_are_values: bool = False
     keys_of: int | None = None
     both_ways: bool = True
+    gated: bool = False
     temperature: Temperature | None = None
 
 
@@ -86,6 +88,21 @@ class ShortConvolution:
     """A token mixer: a gated causal convolution over the last `length` tokens, for each channel by itself."""
 
     length: int
+    rope: None = None
+
+
+@dataclass(frozen=True)
+class DeltaNet:
+    """A token mixer: the gated delta rule behind a short convolution over `kernel` tokens.
+
+    heads: of values; head i reads with the query and the key of head i modulo key_heads.
+    """
+
+    heads: int
+    key_heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int
     rope: None = None
 
 
@@ -150,7 +167,7 @@ class DenseBesideExperts:
     experts: Experts
 
 
-Mixer: TypeAlias = Attention | LatentAttention | ShortConvolution
+Mixer: TypeAlias = Attention | LatentAttention | ShortConvolution | DeltaNet
 Network: TypeAlias = FeedForward | Experts | DenseBesideExperts
 
 

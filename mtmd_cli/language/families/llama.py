@@ -61,7 +61,7 @@ def qwen_spec(keys: Keys, parts: Parts) -> DecoderSpec:
 
 def qwen2vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
     """Positions count time, rows and columns."""
-    return _spec(keys, parts, _grid_rope(keys, interleaved=False))
+    return _spec(keys, parts, keys.grid_rope(interleaved=False))
 
 
 def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
@@ -72,17 +72,7 @@ def qwen3vl_spec(keys: Keys, parts: Parts) -> DecoderSpec:
             f"{keys.architecture}.n_deepstack_layers is {count}, expected less than the {layers} layers",
             hint="the file's converter wrote it wrongly; try another file",
         )
-    return _spec(keys, parts, _grid_rope(keys, interleaved=True), deepstack=count)
-
-
-def _grid_rope(keys: Keys, *, interleaved: bool) -> Rope:
-    rope = keys.rope(pairs=False, interleaved=interleaved)
-    if not rope.sections:
-        raise GGUFError(
-            f"{keys.architecture}.rope.dimension_sections is missing, expected the shares of time, rows and columns",
-            hint="convert the file again with a newer converter",
-        )
-    return rope
+    return _spec(keys, parts, keys.grid_rope(interleaved=True), deepstack=count)
 
 
 def mistral3_spec(keys: Keys, parts: Parts) -> DecoderSpec:
