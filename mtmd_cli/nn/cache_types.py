@@ -26,6 +26,12 @@ def _inverse(x: Tensor) -> Tensor:
     return torch.where(x == 0, 0.0, 1.0 / x)
 
 
+def _rounded(x: Tensor) -> Tensor:
+    """To the nearest integer, halves away from zero as in C; torch.round takes the even neighbour."""
+    whole = x.trunc()
+    return whole + (2 * (x - whole)).trunc()
+
+
 def _nibbles(values: Tensor) -> Tensor:
     """32 four-bit values -> 16 bytes: value j below, value j + 16 above."""
     return values[..., :16] | values[..., 16:] << 4
@@ -44,7 +50,7 @@ def _signed_extreme(x: Tensor) -> Tensor:
 
 def _q8_0(x: Tensor) -> Tensor:
     scale = x.abs().amax(-1, keepdim=True) / 127
-    values = (x * _inverse(scale)).round().to(torch.int8).view(torch.uint8)
+    values = _rounded(x * _inverse(scale)).to(torch.int8).view(torch.uint8)
     return torch.cat((_half(scale), values), -1)
 
 
