@@ -14,7 +14,8 @@ from mtmd_cli.diagnostics.decoder_words import mixers, ropes
 from mtmd_cli.diagnostics.describe import attention_of, describe
 from mtmd_cli.diagnostics.tables import show
 from mtmd_cli.errors import FileError, ImageError, UnsupportedModel, UsageError
-from mtmd_cli.gguf import open_gguf, tensor
+from mtmd_cli.gguf import open_gguf
+from mtmd_cli.gguf.quants import dequantise
 from mtmd_cli.image.size import Size
 from mtmd_cli.nn.rope import Rope, Yarn
 from mtmd_cli.nn.spec import Activation, Attention, DecoderSpec, FeedForward, Layer
@@ -50,13 +51,11 @@ def test_a_whole_file_has_a_family_and_every_tensor_its_place(
 
 
 def test_no_weight_is_read(golden_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dequantise = tensor.dequantise
-
     def without_data(data: Tensor, *rest: object) -> Tensor:
         assert data.device.type == "meta"
         return dequantise(data, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tensor, "dequantise", without_data)
+    monkeypatch.setattr("mtmd_cli.gguf.tensor.dequantise", without_data)
     # Its projection is stored the other way round, so that loading it reads it.
     assert describe(golden_root / "gemma3" / "mmproj.gguf").family == "gemma3"
 
