@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,7 +50,7 @@ def test_what_cannot_be_a_stop_is_shown_at_once() -> None:
 def test_cuts_between_pieces_change_nothing(text: str, cuts: list[int], stops: list[str]) -> None:
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     texts = StopTexts(stops)
-    shown = "".join(texts.push(text[a:b]) for a, b in zip(edges, edges[1:], strict=False)) + texts.flush()
+    shown = "".join(texts.push(text[a:b]) for a, b in pairwise(edges)) + texts.flush()
     ends = [text.find(stop) for stop in stops if stop in text]
     if not ends:
         assert shown == text
