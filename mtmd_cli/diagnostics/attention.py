@@ -20,15 +20,20 @@ from mtmd_cli.pipeline.flash import Attending
 
 # A score matrix beyond this is not made for a trial: memory is what fused attention is there to save.
 TRIAL_BYTES = 256 << 20
-# A plain path that is faster by less than this may be so by chance, and it would cost memory.
-WORTHWHILE = 0.9
-# Short trials are repeated, for the first run of a kernel says little.
+# A backend that is faster than the rule's by less than this may be so by chance.
+CLEARLY = 0.85
+# Short trials are repeated: the best of some says more than one.
 SHORT_MS, REPEATS = 20.0, 3
+# On a CPU a whole call would take longer than a trial is worth: some query rows of one key head stand for it.
+CPU_SAMPLE_FLOP, CPU_BUDGET_MS = 50e6, 50.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One backend on one kind of attention: its milliseconds, or in words why it was not tried."""
+    """One backend on one kind of attention: its milliseconds, or in words why it was not tried.
+
+    On a CPU the milliseconds are those of a sample, times the number of samples in a call.
+    """
 
     backend: str
     ms: float | None
@@ -98,9 +103,10 @@ class AttentionWatch(TorchFunctionMode):
         seen = self.kinds.get(place)
         taken = Backend(seen.taken) if seen else kwargs["backend"]
         trials: tuple[Trial, ...] = ()
-        if self._choose and seen is None:
+        hurried = query.device.type == "cpu" and self.spent_ms > CPU_BUDGET_MS
+        if self._choose and seen is None and not hurried:
             trials = self._try_all((query, key, value), kwargs)
-            taken = fastest(trials) or taken
+            taken = fastest(trials, taken)
         if self._choose and isinstance(module, Attending):
             module.backend = taken  # for the runs to come
         out = func(*args, **{**kwargs, "backend": taken})
@@ -119,17 +125,20 @@ class AttentionWatch(TorchFunctionMode):
         reason = unusable(backend, tensors[0], tensors[1], self._support)
         if reason:
             return Trial(backend.value, None, reason)
+        times = 1.0
+        if tensors[0].device.type == "cpu":
+            tensors, mask, times = sample(*tensors, kwargs.get("mask"))
+            kwargs = {**kwargs, "mask": mask}
         try:
+            _timed(backend, tensors, kwargs)  # the first call prepares the kernel and its memory
             best = _timed(backend, tensors, kwargs)
-            if tensors[0].device.type != "cpu":  # the first call prepared the kernel
-                best = _timed(backend, tensors, kwargs)
             for _ in range(REPEATS if best < SHORT_MS else 0):
                 best = min(best, _timed(backend, tensors, kwargs))
         except torch.OutOfMemoryError:
             return Trial(backend.value, None, "its memory is not there")
         except RuntimeError as error:
             return Trial(backend.value, None, str(error).splitlines()[0])
-        return Trial(backend.value, best)
+        return Trial(backend.value, best * times)
 
 
 def unusable(backend: Backend, query: Tensor, key: Tensor, support: Support) -> str:
@@ -157,14 +166,30 @@ def _timed(backend: Backend, tensors: tuple[Tensor, Tensor, Tensor], kwargs: dic
     return (time.perf_counter() - started) * 1000
 
 
-def fastest(trials: Sequence[Trial]) -> Backend | None:
-    """The fused backend that needed the least time, or the plain one where that is worth its memory."""
+def sample(
+    query: Tensor, key: Tensor, value: Tensor, mask: Mask | Segments | None
+) -> tuple[tuple[Tensor, Tensor, Tensor], Mask | None, float]:
+    """Some rows of one key head with its queries, what hides keys from them, and how many samples make the call."""
+    work = float(query.shape[0] * query.shape[1] * query.shape[2])
+    if isinstance(mask, Segments):
+        longest = max(length for _, length in mask.runs)
+        query, key, value, mask = query[:, :, :longest], key[:, :, :longest], value[:, :, :longest], None
+    group = query.shape[1] // key.shape[1]
+    row_flop = 2 * group * key.shape[2] * (query.shape[3] + value.shape[3])
+    rows = min(query.shape[2], max(1, int(CPU_SAMPLE_FLOP / row_flop)))
+    tensors = (query[:1, :group, :rows], key[:1, :1], value[:1, :1])
+    return tensors, mask, work / (group * rows)
+
+
+def fastest(trials: Sequence[Trial], rule: Backend) -> Backend:
+    """The rule's choice, unless another was clearly faster; the plain path only where that is worth its memory."""
     times = {Backend(trial.backend): trial.ms for trial in trials if trial.ms is not None}
-    plain = times.pop(Backend.EAGER, None)
-    fused = min(times, key=lambda backend: times[backend], default=None)
-    if fused is None or (plain is not None and plain < WORTHWHILE * times[fused]):
+    fused = [backend for backend in times if backend is not Backend.EAGER]
+    if not fused:
         return Backend.EAGER
-    return fused
+    usual = rule if rule in fused else min(fused, key=lambda backend: times[backend])
+    best = min(times, key=lambda backend: times[backend])
+    return best if times[best] < CLEARLY * times[usual] else usual
 
 
 def reason(kind: AttentionKind) -> str:

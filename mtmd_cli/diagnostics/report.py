@@ -10,7 +10,7 @@ from mtmd_cli.diagnostics.attention import AttentionKind
 from mtmd_cli.diagnostics.log import log_lines
 from mtmd_cli.diagnostics.recorder import TensorType
 
-Mode = Literal["encode", "plan", "off"]
+Mode = Literal["auto", "encode", "plan", "off"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import (
 )
 
 from mtmd_cli.diagnostics.attention import AttentionKind, AttentionWatch, reason
+from mtmd_cli.diagnostics.hollow import HollowMode, NeedsValues
 from mtmd_cli.diagnostics.recorder import Node, Recorder, device_label, splits
 from mtmd_cli.diagnostics.report import Buffer, Flash, Graph, Mode, OpGroup, WarmupReport
 from mtmd_cli.diagnostics.support import FallbackMode, Support
@@ -34,12 +35,13 @@ Run = Callable[[], object]
 
 
 def warm_up(
-    engine: Engine, mode: Mode = "encode", images: Sequence[ImageSource] = (), *, deny_ops: Sequence[str] = ()
+    engine: Engine, mode: Mode = "auto", images: Sequence[ImageSource] = (), *, deny_ops: Sequence[str] = ()
 ) -> WarmupReport:
     """Try the models before the question, so that the first image is not slow and its cost is known.
 
     mode: "encode" runs tower and language model once for real; "plan" runs both on tensors without data, so it costs
-    no memory and finds the same; "off" does neither. images: those of the question; slices that differ from the
+    no memory and finds the same; "off" does neither; "auto" encodes on an accelerator, which prepares its kernels in
+    the first run, and plans on a CPU, which gains nothing by it. images: those of the question; slices that differ from the
     warmup size are planned. deny_ops: operators that the devices are taken to lack. Raises FileError or ImageError for
     an image that cannot be read, UsageError for an operator that does not exist.
     """
@@ -63,6 +65,8 @@ def _attempt(make: Callable[[], Graph]) -> Graph | str:
         return f"out of memory: {str(error).splitlines()[0]}"
     except (DynamicOutputShapeException, DataDependentOutputException) as error:
         return f"cannot be planned: {error.func} needs the values of a tensor"
+    except NeedsValues as error:
+        return f"cannot be planned: {error}"
 
 
 def _graphs(
@@ -71,20 +75,23 @@ def _graphs(
     """The graphs to look at, each as a call that makes one."""
     if mode == "off":
         return
-    real = mode == "encode"
+
+    def real(device: torch.device) -> bool:
+        return mode == "encode" or (mode == "auto" and device.type != "cpu")
+
     if engine.vision is not None:
         slicing = engine.vision.slicing
         seen = [slicing.warmup_size()]
-        yield partial(tower_graph, engine, seen[0], "warmup", support, real=real)
+        yield partial(tower_graph, engine, seen[0], "warmup", support, real=real(engine.vision_device))
         for number, image in enumerate(images, 1):
             whole = Size(*image.size) if isinstance(image, Image) else image_size(image)
             for size in (piece.size for piece in slicing.plan(whole).slices):
                 if size not in seen:
                     seen.append(size)
                     yield partial(tower_graph, engine, size, f"image {number}", support, real=False)
-    if not real:
+    if mode == "plan":
         yield partial(decoder_graph, engine, min(engine.batch, engine.context), "prefill", support, real=False)
-    yield partial(decoder_graph, engine, 1, "decode", support, real=real)
+    yield partial(decoder_graph, engine, 1, "decode", support, real=real(engine.device))
 
 
 def tower_graph(engine: Engine, size: Size, subject: str, support: Support, *, real: bool) -> Graph:
@@ -147,12 +154,10 @@ def _try(
 ) -> _Trial:
     """Record a run. choose: first give every kind of attention its fastest backend, so that this graph is the last."""
     if not real:
-        with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-            weights = [fake.from_tensor(weight) for weight in _weights(root)]  # the mode would forget them
+        with _without_data(device, _weights(root)) as weights:
             recorder = Recorder(root, weights, support)
             watch = AttentionWatch(root, support, choose=False, quiet=recorder.pause)
             _record(recorder, prepare, watch)
-            del weights
         return _Trial(recorder, "plan", tuple(watch.kinds.values()))
     recorder = Recorder(root, _weights(root), support)
     watch = AttentionWatch(root, support, choose=choose, quiet=recorder.pause)
@@ -167,6 +172,20 @@ def _try(
         second_ms = _timed(prepare(), device)
         measured = {device: torch.cuda.max_memory_allocated(device) - before} if device.type == "cuda" else {}
     return _Trial(recorder, "encode", kinds, measured, first_ms, second_ms)
+
+
+@contextmanager
+def _without_data(device: torch.device, weights: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """A block in which no operator computes; gives the weights as operators see them there.
+
+    Kernels of an accelerator are chosen by rules that only torch's own mode plays, though it is slow to import.
+    """
+    if device.type == "cpu":
+        with HollowMode(device, weights) as hollow:
+            yield hollow.weights
+    else:
+        with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            yield [fake.from_tensor(weight) for weight in weights]
 
 
 def _record(recorder: Recorder, prepare: Callable[[], Run], watch: AttentionWatch) -> None:

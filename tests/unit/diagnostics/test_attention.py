@@ -10,7 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mtmd_cli.diagnostics.attention import AttentionKind, AttentionWatch, Trial, fastest, kind_of, reason, unusable
+from mtmd_cli.diagnostics.attention import (
+    AttentionKind,
+    AttentionWatch,
+    Trial,
+    fastest,
+    kind_of,
+    reason,
+    sample,
+    unusable,
+)
 from mtmd_cli.diagnostics.support import Support
 from mtmd_cli.diagnostics.warmup import warm_up
 from mtmd_cli.image.slicing import FixedSize
@@ -163,18 +172,50 @@ def test_attention_is_computed_once_more_as_if_nobody_looked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("times", "backend"),
+    ("times", "rule", "backend"),
     [
-        ({"chunked": 1.0, "sdpa": 2.0}, Backend.CHUNKED),
-        ({"chunked": 2.0, "sdpa": 1.0}, Backend.SDPA),
-        ({"eager": 0.95, "sdpa": 1.0}, Backend.SDPA),  # not worth its memory
-        ({"eager": 0.5, "sdpa": 1.0}, Backend.EAGER),
-        ({"eager": 1.0, "sdpa": None}, Backend.EAGER),
-        ({"eager": None, "sdpa": None}, Backend.EAGER),
+        ({"chunked": 1.0, "sdpa": 2.0}, Backend.CHUNKED, Backend.CHUNKED),
+        ({"chunked": 1.0, "sdpa": 0.9}, Backend.CHUNKED, Backend.CHUNKED),  # perhaps by chance
+        ({"chunked": 2.0, "sdpa": 1.0}, Backend.CHUNKED, Backend.SDPA),
+        ({"eager": 0.9, "sdpa": 1.0}, Backend.SDPA, Backend.SDPA),  # not worth its memory
+        ({"eager": 0.5, "sdpa": 1.0}, Backend.SDPA, Backend.EAGER),
+        ({"eager": 0.9, "chunked": 1.0, "sdpa": None}, Backend.EAGER, Backend.CHUNKED),
+        ({"eager": 1.0, "sdpa": None}, Backend.SDPA, Backend.EAGER),
+        ({"eager": None, "sdpa": None}, Backend.SDPA, Backend.EAGER),
     ],
 )
-def test_the_fastest_is_taken(times: dict[str, float | None], backend: Backend) -> None:
-    assert fastest([Trial(name, ms) for name, ms in times.items()]) is backend
+def test_the_rule_holds_unless_another_is_clearly_faster(
+    times: dict[str, float | None], rule: Backend, backend: Backend
+) -> None:
+    assert fastest([Trial(name, ms) for name, ms in times.items()], rule) is backend
+
+
+@pytest.mark.parametrize(
+    ("kv_heads", "mask", "rows", "keys", "samples"),
+    [
+        (16, None, 42, 4096, 16 * 4096 / 42),
+        (4, None, 10, 4096, 4 * 4096 / 10),  # a key head with its four heads of queries
+        (16, Segments(((64, 64),)), 64, 64, 16 * 64),  # one window
+        (16, Mask(0), 42, 4096, 16 * 4096 / 42),
+    ],
+)
+def test_on_a_cpu_a_sample_stands_for_the_call(
+    kv_heads: int, mask: Mask | Segments | None, rows: int, keys: int, samples: float
+) -> None:
+    query, key = torch.empty(1, 16, 4096, 72, device="meta"), torch.empty(1, kv_heads, 4096, 72, device="meta")
+    (query, key, value), hidden, times = sample(query, key, key, mask)
+    assert (query.shape[1:3], key.shape[1:3], value.shape) == ((16 // kv_heads, rows), (1, keys), key.shape)
+    assert hidden == (mask if isinstance(mask, Mask) else None)
+    assert times == pytest.approx(samples)
+
+
+def test_trials_on_a_cpu_end_when_their_time_is_spent() -> None:
+    tower = Tower()
+    watch = AttentionWatch(tower, Support(), choose=True, quiet=nullcontext)
+    watch.spent_ms = 51.0
+    with torch.no_grad(), watch:
+        tower(torch.randn(1, 3, 8, 8))
+    assert [kind.trials for kind in watch.kinds.values()] == [()]
 
 
 @pytest.mark.parametrize(
