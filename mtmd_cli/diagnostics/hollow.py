@@ -31,10 +31,8 @@ class Hollow(Tensor):
     @staticmethod
     def of(meta: Tensor, device: torch.device) -> Hollow:
         """The same memory, or rather the lack of it: two hollow tensors share it where the meta tensors do."""
-        with torch._C._DisableTorchDispatch():  # type: ignore[attr-defined]
-            hollow = Tensor._make_subclass(  # type: ignore[attr-defined]
-                Hollow, meta, False, dispatch_device=True, device_for_backend_keys=device
-            )
+        with torch._C._DisableTorchDispatch():
+            hollow = Tensor._make_subclass(Hollow, meta, False, dispatch_device=True, device_for_backend_keys=device)
         hollow.meta, hollow._device = meta, device
         return hollow
 

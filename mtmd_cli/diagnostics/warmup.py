@@ -41,9 +41,9 @@ def warm_up(
 
     mode: "encode" runs tower and language model once for real; "plan" runs both on tensors without data, so it costs
     no memory and finds the same; "off" does neither; "auto" encodes on an accelerator, which prepares its kernels in
-    the first run, and plans on a CPU, which gains nothing by it. images: those of the question; slices that differ from the
-    warmup size are planned. deny_ops: operators that the devices are taken to lack. Raises FileError or ImageError for
-    an image that cannot be read, UsageError for an operator that does not exist.
+    the first run, and plans on a CPU, which gains nothing by it. images: those of the question; slices that differ
+    from the warmup size are planned. deny_ops: operators that the devices are taken to lack. Raises FileError or
+    ImageError for an image that cannot be read, UsageError for an operator that does not exist.
     """
     support = Support.without(deny_ops)
     found = [_attempt(make) for make in _graphs(engine, mode, images, support)]

@@ -61,7 +61,7 @@ def test_json_is_one_object(run: Run) -> None:
         "tokens": [0, 1],
         "reason": "stop",
         "chunks": [{"type": "text", "tokens": [1, 2], "pos_0": 0}],
-        "warmup": {"mode": "encode", "graphs": [{"nodes": 3}]},
+        "warmup": {"mode": "auto", "graphs": [{"nodes": 3}]},
         "model": {"path": "m.gguf", "mmproj": "p.gguf"},
     }
     assert set(timings) == {"prefill_ms", "load_ms", "warmup_ms", "first_token_ms", "total_ms", "peak_rss_mib"}
@@ -105,7 +105,7 @@ def test_verbose_tells_the_timings_on_stderr(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "mode"),
     [
-        ((), "encode"),
+        ((), "auto"),
         (("--warmup", "plan"), "plan"),
         (("--warmup", "off"), None),
         (("--no-warmup",), None),
