@@ -73,15 +73,21 @@ def test_no_text_no_chunk(tokenizer: Tokenizer) -> None:
     assert build_chunks([""], [], None, tokenizer, grid_positions=False) == ()
 
 
-@pytest.mark.parametrize(("grid", "image_ends"), [(False, 8), (True, 4)])
+@pytest.mark.parametrize(
+    ("size", "grid", "shape", "image_ends"),
+    [
+        (Size(112, 56), False, (8, 8, 1), 8),
+        (Size(112, 56), True, (8, 4, 2), 4),
+        (Size(56, 112), True, (8, 2, 4), 4),
+    ],
+)
 def test_an_image_advances_by_its_tokens_or_by_its_longer_edge(
-    grid: bool, image_ends: int, tokenizer: Tokenizer, vision: Vision
+    size: Size, grid: bool, shape: tuple[int, int, int], image_ends: int, tokenizer: Tokenizer, vision: Vision
 ) -> None:
     tokenizer.add_bos = False
-    plan = vision.slicing.plan(Size(112, 56))  # 4 x 2 tokens
-    chunks = build_chunks([M, "ab"], [plan], vision, tokenizer, grid_positions=grid)
+    chunks = build_chunks([M, "ab"], [vision.slicing.plan(size)], vision, tokenizer, grid_positions=grid)
     image = next(chunk for chunk in chunks if isinstance(chunk, ImageChunk))
-    assert (image.n_tokens, image.nx, image.ny) == ((8, 4, 2) if grid else (8, 8, 1))
+    assert (image.n_tokens, image.nx, image.ny) == shape
     assert image.pos_end - image.pos_0 == image_ends
     assert [a.pos_end for a in chunks[:-1]] == [b.pos_0 for b in chunks[1:]]
     assert chunks[-1].pos_end == image.pos_end + len(vision.markers.end) + 2

@@ -35,6 +35,7 @@ def always(*tokens: int) -> Sampling:
 
 
 SAY_A = always(ord("a"))
+END_OR_B = Sampling(temperature=0, logit_bias={EOS: 2e6, ord("b"): 1e6})
 
 
 def finish(engine: Engine, prompt: str = "Hi", **settings: Any) -> Finished:
@@ -52,7 +53,7 @@ def finish(engine: Engine, prompt: str = "Hi", **settings: Any) -> Finished:
         ({"max_tokens": -1}, "context", "a" * 14),  # the prompt takes 3 of 16, and the last token needs no place
         ({"max_tokens": 99}, "context", "a" * 14),
         ({"max_tokens": 3, "sampling": always(EOS)}, "stop", ""),
-        ({"max_tokens": 3, "sampling": always(EOS, ord("b")), "ignore_eos": True}, "length", "bbb"),
+        ({"max_tokens": 3, "sampling": END_OR_B, "ignore_eos": True}, "length", "bbb"),
     ],
 )
 def test_how_an_answer_ends(settings: dict[str, Any], reason: str, text: str, load: Load) -> None:
