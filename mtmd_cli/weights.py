@@ -69,18 +69,23 @@ def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: to
 
 
 def renamed(tensors: Tensors, rename: Mapping[str, str]) -> dict[str, PackedTensor]:
-    """The tensors under the names that the code uses.
-
-    rename: from the file's name to ours, where '' leaves it out; a `*` in both stands for the number of a layer.
-    """
+    """The tensors under the names that the code uses, but for those that have none."""
     out = {}
     for name, tensor in tensors.items():
-        number = LAYER.search(name)
-        every = rename.get(LAYER.sub("*", name), name)
-        ours = rename.get(name, every.replace("*", number[0]) if number else name)
+        ours = our_name(name, rename)
         if ours:
             out[ours] = replace(tensor, name=ours)
     return out
+
+
+def our_name(name: str, rename: Mapping[str, str]) -> str:
+    """The code's name of a tensor, '' where it is left out.
+
+    rename: from the file's name to ours; a `*` in both stands for the number of a layer.
+    """
+    number = LAYER.search(name)
+    every = rename.get(LAYER.sub("*", name), name)
+    return rename.get(name, every.replace("*", number[0]) if number else name)
 
 
 def _slots(module: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:

@@ -10,6 +10,7 @@ from mtmd_cli.nn.rope import Rope
 from mtmd_cli.nn.spec import (
     Attention,
     DecoderSpec,
+    DeltaNet,
     DenseBesideExperts,
     Experts,
     FeedForward,
@@ -46,12 +47,17 @@ def _mixer(mixer: Mixer) -> str:
             window = f", window of {mixer.window}" if mixer.window else ""
             chunk = f", chunks of {mixer.chunk}" if mixer.chunk else ""
             borrowed = ", keys of another layer" if mixer.keys_of is not None else ""
-            return f"attention, {mixer.heads} heads of {mixer.head_dim}{keys}{window}{chunk}{borrowed}"
+            gated = "gated " if mixer.gated else ""
+            return f"{gated}attention, {mixer.heads} heads of {mixer.head_dim}{keys}{window}{chunk}{borrowed}"
         case LatentAttention():
             dims = mixer.plain_dim + mixer.rope.dims
             return f"latent attention of rank {mixer.rank}, {mixer.heads} heads of {dims}"
         case ShortConvolution():
             return f"short convolution over {mixer.length} tokens"
+        case DeltaNet():
+            keys = f" on {mixer.key_heads} for keys" if mixer.key_heads != mixer.heads else ""
+            size = f"{mixer.key_dim}×{mixer.value_dim}"
+            return f"gated delta rule, {mixer.heads} heads of {size}{keys}, behind a convolution over {mixer.kernel}"
         case _:
             return _class_words(mixer)
 

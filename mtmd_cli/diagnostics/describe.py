@@ -23,7 +23,7 @@ from mtmd_cli.language.loader import build_decoder, language_family
 from mtmd_cli.text.named_templates import template_named_like
 from mtmd_cli.vision.config import TokenLimits
 from mtmd_cli.vision.loader import Vision, build_vision
-from mtmd_cli.weights import misfits
+from mtmd_cli.weights import misfits, our_name
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _with_language(found: Description, file: GGUFFile) -> Description:
     return replace(
         found,
         family=family.name,
-        fit=_fit(decoder, tensors, [name for name in file.tensors if family.rename.get(name, name) not in tensors]),
+        fit=_fit(decoder, tensors, [name for name in file.tensors if our_name(name, family.rename) not in tensors]),
         language=LanguageFacts(
             context=spec.context,
             width=spec.width,
@@ -233,7 +233,7 @@ def _with_vision(found: Description, file: GGUFFile, image: Size | None, limits:
     plan = vision.slicing.plan(image) if image else None
     warmup = vision.slicing.warmup_size()
     spare = family.spare(config)
-    ours = {name: family.rename.get(name, name) for name in file.tensors}
+    ours = {name: our_name(name, family.rename) for name in file.tensors}
     return replace(
         found,
         family=family.name,
