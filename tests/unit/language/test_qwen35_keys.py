@@ -10,11 +10,11 @@ import pytest
 from mtmd_cli.diagnostics.describe import describe
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.gguf import Metadata
+from mtmd_cli.gguf.metadata import Value
 from mtmd_cli.language.families.qwen35 import QWEN35
 from mtmd_cli.language.family import Keys
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.spec import Attention, DecoderSpec, DeltaNet
-from tests.parity.pair import Value
 from tests.tiny.outline import outlines, write_tiny
 
 SAID: dict[str, Value] = {
@@ -37,7 +37,7 @@ SAID: dict[str, Value] = {
 
 def spec(**more: Value) -> DecoderSpec:
     said = {f"qwen35.{key}": value for key, value in {**SAID, **more}.items()}
-    tokens = {"general.architecture": "qwen35", "tokenizer.ggml.tokens": ("a",)}
+    tokens: dict[str, Value] = {"general.architecture": "qwen35", "tokenizer.ggml.tokens": ("a",)}
     return QWEN35.spec(Keys(Metadata({**tokens, **said})), Parts({}))
 
 
