@@ -4,17 +4,21 @@ WORKERS ?= 2
 BIN     := .venv/bin
 READY   := .venv/.ready
 
-# What `make demo` asks; give others like this: make demo PROMPT="How many?" IMAGE=photo.jpg
-MODEL   ?= models/demo-text.gguf
-MMPROJ  ?= models/demo-mmproj.gguf
-IMAGE   ?= models/demo.png
+# What `make demo` asks; give your own like this: make demo MODEL=m.gguf MMPROJ=p.gguf IMAGE=photo.jpg PROMPT="How many?"
+RANDOM  := tests/golden/idefics3
+MODEL   ?= $(RANDOM)/text.gguf
+MMPROJ  ?= $(RANDOM)/mmproj.gguf
+IMAGE   ?= tests/golden/images/test-1.jpeg
 PROMPT  ?= What is in this picture?
+OPTIONS ?= --temp 0 -n 24
 
 .DEFAULT_GOAL := help
 .PHONY: demo test lint style types layers format docs clean help
 
 demo: $(READY)  ## answer a question about a picture that lies in the repository
-	$(BIN)/mtmd-cli -m $(MODEL) --mmproj $(MMPROJ) --image $(IMAGE) -p "$(PROMPT)" --temp 0
+	@test "$(MODEL)" != $(RANDOM)/text.gguf || \
+	  echo "This model is tiny and its weights are random: all parts work together here, but the words mean nothing."
+	$(BIN)/mtmd-cli -m "$(MODEL)" --mmproj "$(MMPROJ)" --image "$(IMAGE)" -p "$(PROMPT)" $(OPTIONS)
 
 test: $(READY)  ## run every test that needs no GPU, and hold coverage at 90 percent or more
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term

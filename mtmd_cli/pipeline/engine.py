@@ -103,13 +103,21 @@ class Engine:
         alpha: Alpha = "drop",
         trace: Trace | None = None,
     ) -> Iterator[Event]:
-        """Answer a question, piece by piece; the last event is Finished.
+        """Answer a question: Progress and TextPiece as they come, Finished at the end.
 
-        prompt: may say where images stand with `<__media__>`; without it they go first. chat: wrap prompt and system
-        message in the model's chat template. max_tokens: -1 for as many as the context has room for. Raises MtmdError
-        for what the caller can mend: an image that cannot be read, a prompt longer than the context.
+        prompt: may say where images stand with `<__media__>`; without it they go first. images: paths, bytes of image
+        files, or Pillow images. system: what the model is told before the prompt. chat: wrap both in the model's chat
+        template; False sends the prompt as it is. sampling: None is `Sampling()`. max_tokens: -1 for as many as the
+        context has room for. ignore_eos: go on where the model would end. alpha: "drop" shows the colours under
+        transparent pixels, "white" and "black" are grounds. trace: collects tensors on the way.
+
+        Every call begins anew, and whoever stops reading ends the answer. Raises MtmdError for what the caller can
+        mend: at once where flags, markers or template do not fit, while reading where an image cannot be read or the
+        prompt is longer than the context.
         """
         # Generators start late; what the caller did wrong is told before.
+        if isinstance(images, (str, bytes, Path)):
+            raise UsageError("images is one image, expected a list of them", hint=f"images=[{images!r:.40}]")
         if images and self.vision is None:
             raise UsageError("there are images, but no vision projector is loaded", hint="give its file with --mmproj")
         texts = [place_markers(prompt, len(images))]

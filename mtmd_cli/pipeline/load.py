@@ -43,11 +43,18 @@ def load(
 ) -> Engine:
     """Load a language model, and a vision projector for it, from GGUF files.
 
-    device: "auto", "cpu", "cuda", "cuda:1", "mps" …; dtype: "auto", "f32", "bf16", "f16"; flash_attn: "auto", "on",
-    "off", for the tower alone in mmproj_flash_attn; context: tokens, 0 for as many as the model was trained for;
-    batch, ubatch: how many tokens of a prompt are read at once (the smaller counts); cache_type_k, cache_type_v: how
-    keys and values are stored; mmproj_offload: False keeps the tower on the CPU; image_min_tokens, image_max_tokens:
-    bounds where images have no fixed size; chat_template: a name or a Jinja source in place of the file's own.
+    model, mmproj: GGUF files; of one in pieces the first. Without mmproj the engine reads text alone.
+    device: "auto" (the first accelerator, else the CPU), "cpu", "cuda", "cuda:1", "mps" …; mmproj_device: another one
+    for the tower; mmproj_offload: False keeps the tower on the CPU.
+    dtype: "auto" (bf16 where the device multiplies it fast, else f32), "f32", "bf16", "f16".
+    flash_attn: "auto", "on", "off"; mmproj_flash_attn: the same for the tower alone.
+    context: tokens, 0 for as many as the model was trained for; batch, ubatch: how many tokens of a prompt are read
+    at once (the smaller counts); cache_type_k, cache_type_v: how keys and values are stored: "f32", "f16", "bf16",
+    "q8_0", "q5_1", "q5_0", "q4_1", "q4_0".
+    threads: on the CPU, for the whole process; None leaves them to torch.
+    image_min_tokens, image_max_tokens: bounds where images have no fixed size.
+    chat_template: a name or a Jinja source in place of the file's own; jinja: False takes the built-in template that
+    fits the file's best.
     Raises MtmdError: UsageError, FileError or UnsupportedModel.
     """
     language_device = choose_device(device)
