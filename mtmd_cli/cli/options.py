@@ -12,7 +12,7 @@ import click
 
 from mtmd_cli.cli.option import Option
 from mtmd_cli.cli.sampling_options import SAMPLING_SECTIONS
-from mtmd_cli.cli.values import CACHE_TYPE, DTYPE, ON_OFF_AUTO, Device, Files, Words
+from mtmd_cli.cli.values import CACHE_TYPE, DTYPE, FILE, ON_OFF_AUTO, Device, Files, Words
 
 _COUNT = click.IntRange(min=0)
 _POSITIVE = click.IntRange(min=1)
@@ -22,7 +22,7 @@ _load = partial(Option, goal="load")
 
 _QUESTION = [
     Option("prompt", "-p, --prompt TEXT", "the question; <__media__> places an image"),
-    Option("prompt_file", "-f, --file FILE", "read the question from a file; - is stdin"),
+    Option("prompt_file", "-f, --file FILE", "read the question from a file; - is stdin", type=FILE),
     Option("images", "--image FILE[,FILE]", "an image to look at; may be given again", type=Files(), multiple=True),
     Option("system", "-sys, --system-prompt TEXT", "what the model is told before the question"),
     Option(
@@ -38,14 +38,14 @@ _QUESTION = [
 ]
 
 _MODEL = [
-    Option("model", "-m, --model FILE", "language model, a GGUF file", env="LLAMA_ARG_MODEL"),
-    Option("mmproj", "-mm, --mmproj FILE", "vision projector, a GGUF file", env="LLAMA_ARG_MMPROJ"),
+    Option("model", "-m, --model FILE", "language model, a GGUF file", type=FILE, env="LLAMA_ARG_MODEL"),
+    Option("mmproj", "-mm, --mmproj FILE", "vision projector, a GGUF file", type=FILE, env="LLAMA_ARG_MMPROJ"),
     _load("dtype", "--dtype auto|f32|bf16|f16", "compute in this type; f32 is exact", type=DTYPE, default="auto"),
 ]
 
 _OUTPUT = [
     Option("json", "--json", "print one JSON object (docs/json.md)", is_flag=True),
-    Option("trace", "--trace FILE", "save tensors on the way, as safetensors"),
+    Option("trace", "--trace FILE", "save tensors on the way, as safetensors", type=FILE),
     Option(
         "warmup",
         "--warmup MODE",
@@ -71,6 +71,7 @@ _TEMPLATE = [
         "chat_template_file",
         "--chat-template-file FILE",
         "a template from a file",
+        type=FILE,
         env="LLAMA_ARG_CHAT_TEMPLATE_FILE",
     ),
     _load("jinja", "--jinja/--no-jinja", "use the named template that fits best", default=True, env="LLAMA_ARG_JINJA"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from mtmd_cli.pipeline.sampling.settings import SAMPLERS
 
@@ -31,6 +32,9 @@ class Words(click.ParamType):
         if word not in self.words:
             self.fail(f"{value!r} is not one of {', '.join(self.words)}", param, ctx)
         return word
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
 
 
 class Number(click.FloatRange):
@@ -55,6 +59,9 @@ class Files(click.ParamType):
         if "" in names:
             self.fail(f"{value!r} has an empty file name", param, ctx)
         return names
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
 
 
 class Device(click.ParamType):
@@ -121,6 +128,9 @@ class LogitBias(click.ParamType):
         token, sign, amount = parts.groups()
         return int(token), float(sign + amount)
 
+
+FILE = click.Path(readable=False)
+"""A name that the shell completes; whoever opens the file tells what is wrong with it."""
 
 ON_OFF_AUTO = Words(
     "on",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import torch
@@ -36,11 +37,12 @@ class Trace:
     def save(self, path: Path) -> None:
         """Write all of it as safetensors, whole or not at all. Raises FileError."""
         try:
-            part = path.with_name(f"{path.name}.{os.getpid()}.part")
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+            os.close(handle)
             try:
-                save_file(self.tensors, part)
-                part.replace(path)
+                save_file(self.tensors, name)
+                Path(name).replace(path)
             finally:
-                part.unlink(missing_ok=True)
+                Path(name).unlink(missing_ok=True)
         except OSError as error:
             raise FileError(f"{path}: {error.strerror or error}", hint="name a file in a folder with room") from error

@@ -50,10 +50,27 @@ def test_help_imports_nothing_heavy() -> None:
     ("line", "found"),
     [("mtmd-cli --mmproj-f", "--mmproj-flash-attn"), ("mtmd-cli -fa on --unknown -p x --no-j", "--no-jinja")],
 )
-def test_completion(run: Run, line: str, found: str) -> None:
+def test_completion_of_flags(run: Run, line: str, found: str) -> None:
     env = {"_MTMD_CLI_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     outcome = run(env=env)
     assert (outcome.out, outcome.err) == (f"plain,{found}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("mtmd-cli -m mo", "file,mo\n"),
+        ("mtmd-cli -mm mo", "file,mo\n"),
+        ("mtmd-cli --image ca", "file,ca\n"),
+        ("mtmd-cli -f ", "file,\n"),
+        ("mtmd-cli --trace ", "file,\n"),
+        ("mtmd-cli --warmup ", "plain,encode\nplain,plan\nplain,off\n"),
+        ("mtmd-cli -ctk q8", "plain,q8_0\n"),
+    ],
+)
+def test_completion_of_values(run: Run, line: str, told: str) -> None:
+    env = {"_MTMD_CLI_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    assert run(env=env).out == told
 
 
 def test_version(run: Run) -> None:

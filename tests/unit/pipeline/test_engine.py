@@ -86,6 +86,7 @@ def test_a_stop_text_of_the_template_ends_an_answer(load: Load) -> None:
         ("Hi", {"chat": True}, UnsupportedModel, "template"),
         ("Hi", {"sampling": Sampling(logit_bias={VOCABULARY: 1.0})}, UsageError, str(VOCABULARY)),
         ("Hi", {"images": ["nowhere.png"]}, MtmdError, "nowhere.png"),
+        ("Hi", {"images": "cat.jpg"}, UsageError, "images is one image, expected a list"),
     ],
 )
 def test_what_is_refused(prompt: str, settings: dict[str, Any], error: type[MtmdError], words: str, load: Load) -> None:
