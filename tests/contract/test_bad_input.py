@@ -100,7 +100,7 @@ def misshapen_tensor(folder: Path) -> Result:
 
 def bomb(folder: Path) -> Result:
     path = folder / "bomb.png"
-    Image.new("1", (60_000, 60_000)).save(path)
+    Image.new("1", (12_000, 12_000)).save(path)
     return ask(folder, image=path)
 
 

@@ -64,7 +64,7 @@ def test_completion_of_flags(run: Run, line: str, found: str) -> None:
         ("mtmd-cli --image ca", "file,ca\n"),
         ("mtmd-cli -f ", "file,\n"),
         ("mtmd-cli --trace ", "file,\n"),
-        ("mtmd-cli --warmup ", "plain,encode\nplain,plan\nplain,off\n"),
+        ("mtmd-cli --alpha ", "plain,drop\nplain,white\nplain,black\n"),
         ("mtmd-cli -ctk q8", "plain,q8_0\n"),
     ],
 )
