@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
-from mtmd_cli.diagnostics.shapes import shaped
+from mtmd_cli.diagnostics.shapes import each_tensor, shaped
 
 aten = torch.ops.aten
 
@@ -87,7 +86,8 @@ class HollowMode(TorchDispatchMode):
             given.append(hollow)
             return hollow.meta
 
-        bare_args, bare_kwargs = tree_map_only(Tensor, strip, (args, kwargs or {}))
+        bare_args = each_tensor(strip, args)
+        bare_kwargs = {name: each_tensor(strip, value) for name, value in (kwargs or {}).items()}
         if "device" in bare_kwargs:
             bare_kwargs["device"] = torch.device("meta")
         result = shaped(func, bare_args, bare_kwargs)
@@ -98,4 +98,4 @@ class HollowMode(TorchDispatchMode):
                     return hollow
             return Hollow.of(tensor, self._device)
 
-        return tree_map_only(Tensor, dress, result)
+        return each_tensor(dress, result)

@@ -10,6 +10,11 @@ from torch.nn import functional as F
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.spec import Activation
 
+# Hidden values in flight, on a CPU and elsewhere. Fewer rows at once cost a CPU nothing; a GPU wants them all.
+CPU_HIDDEN, HIDDEN = 4 << 20, 128 << 20
+# Products of fewer rows would be slow.
+LEAST_ROWS = 256
+
 
 def activate(x: Tensor, kind: Activation) -> Tensor:
     """The nonlinearity, elementwise."""
@@ -66,8 +71,24 @@ class MLP(nn.Module):
         self.ffn_up = parts.linear("ffn_up", width, 2 * hidden if self._joint else hidden)
         self.ffn_down = parts.linear("ffn_down", hidden, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., width) -> (..., width)"""
+    def forward(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
+        """(..., width) -> (..., width). norm: of the input, which so is never there as a whole."""
+        rows, step = x.shape[:-1].numel(), self._rows_at_once(x)
+        if rows <= step:
+            return self._run(x if norm is None else norm(x))
+        out = x.new_empty(*x.shape[:-1], self.ffn_down.rows)
+        for part, result in zip(x.flatten(0, -2).split(step), out.flatten(0, -2).split(step), strict=True):
+            result.copy_(self._run(part if norm is None else norm(part)))
+        return out
+
+    def _rows_at_once(self, x: Tensor) -> int:
+        """So many rows that their hidden values fit; all where a matrix would be unpacked anew for each part."""
+        if self.ffn_up.packed_type is not None or self.ffn_down.packed_type is not None:
+            return x.shape[:-1].numel()
+        room = CPU_HIDDEN if x.device.type == "cpu" else HIDDEN
+        return max(LEAST_ROWS, room // self.ffn_up.rows)
+
+    def _run(self, x: Tensor) -> Tensor:
         up = self.ffn_up(x)
         if self._joint:
             gate, up = up.chunk(2, dim=-1)

@@ -79,12 +79,16 @@ class PatchAttention(nn.Module):
         self.attn_k_norm = norm("attn_k_norm", keys if self._joint else self.head_dim, spec.eps)
         self.attn_out = parts.linear("attn_out", queries, spec.width)
 
-    def forward(self, x: Tensor, rope: Tables | None = None, windows: Segments | None = None) -> Tensor:
-        """(slices, patches, width) -> (slices, patches, width)"""
+    def forward(
+        self, x: Tensor, norm: nn.Module, rope: Tables | None = None, windows: Segments | None = None
+    ) -> Tensor:
+        """(slices, patches, width) -> (slices, patches, width). norm: of the input, which lives but briefly."""
+        x = norm(x)
         if self.attn_qkv is not None:
             q, k, v = self.attn_qkv(x).split(self._widths, dim=-1)
         else:
             q, k, v = self.attn_q(x), self.attn_k(x), self.attn_v(x)
+        del x
         if self._joint:
             q, k = self.attn_q_norm(q), self.attn_k_norm(k)
         q, k, v = (part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for part in (q, k, v))
@@ -95,6 +99,7 @@ class PatchAttention(nn.Module):
         if self._unit_values:
             v = F.rms_norm(v, v.shape[-1:], eps=self._eps)
         out = attend(q, k, v, scale=self.scale, mask=windows, backend=self.backend)
+        del q, k, v
         projected: Tensor = self.attn_out(out.transpose(1, 2).flatten(2))
         return projected
 
@@ -116,8 +121,8 @@ class ViTBlock(nn.Module):
 
     def forward(self, x: Tensor, rope: Tables | None = None, windows: Segments | None = None) -> Tensor:
         """(slices, patches, width) -> (slices, patches, width)"""
-        x = x + self.attn_post_norm(self.ls1(self._attention(self.ln1(x), rope, windows)))
-        out: Tensor = x + self.ls2(self.ffn_post_norm(self._ffn(self.ln2(x))))
+        x = x + self.attn_post_norm(self.ls1(self._attention(x, self.ln1, rope, windows)))
+        out: Tensor = x + self.ls2(self.ffn_post_norm(self._ffn(x, self.ln2)))
         return out
 
 
@@ -147,12 +152,11 @@ class ViT(nn.Module):
         """(slices, 3, rows, columns) in pixels -> (slices, rows, columns, width) in patches, no class token"""
         rows, columns = pixels.shape[2] // self.spec.patch, pixels.shape[3] // self.spec.patch
         places = grid_places(rows, columns, pixels.device)
-        x = self.embed(pixels)
         if self.spec.window:
             order, windows = grid_windows(rows, columns, self.spec.window, pixels.device)
-            x = self.run(x[:, order], self._rope(places[order]), on_block, windows)[:, order.argsort()]
+            x = self.run(self.embed(pixels)[:, order], self._rope(places[order]), on_block, windows)[:, order.argsort()]
         else:
-            x = self.run(x, self._rope(places), on_block)
+            x = self.run(self.embed(pixels), self._rope(places), on_block)
         x = self.post_ln(x)
         if self.class_embd is not None:
             x = x[:, 1:] if self.spec.class_first else x[:, :-1]
