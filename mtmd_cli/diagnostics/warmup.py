@@ -53,8 +53,14 @@ def warm_up(
         vision_flash=_settle_vision_flash(engine, found),
         language_flash=_flash(engine.flash),
         graphs=tuple(graph for graph in found if isinstance(graph, Graph)),
-        notes=tuple(note for note in (*found, advice) if isinstance(note, str)),
+        notes=tuple(note for note in (*found, advice, *_on_the_reference(engine)) if isinstance(note, str)),
     )
+
+
+def _on_the_reference(engine: Engine) -> list[str]:
+    """What keeps quantized weights from the fast path, in words."""
+    kept = engine.packing.kept if engine.packing is not None else {}
+    return [f"{count} quantized matrices are multiplied slowly: {reason}" for reason, count in kept.items()]
 
 
 def _attempt(make: Callable[[], Graph]) -> Graph | str:

@@ -27,6 +27,13 @@ class GGUFFile:
     path: Path
     metadata: Metadata
     tensors: Mapping[str, PackedTensor] = field(repr=False)
+    maps: tuple[mmap.mmap, ...] = field(default=(), repr=False)
+
+    def release_pages(self) -> None:
+        """Give the memory of the file's pages back; what is read again comes from the file again."""
+        for mapped in self.maps:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def open_gguf(path: str | Path) -> GGUFFile:
@@ -35,16 +42,18 @@ def open_gguf(path: str | Path) -> GGUFFile:
     `-00001-of-0000N.gguf` opens all N parts. Raises FileError when it cannot be read, GGUFError when it cannot be true.
     """
     path = Path(path)
-    header, tensors = _open_part(path)
+    header, mapped, tensors = _open_part(path)
+    maps = [mapped]
     metadata = Metadata(header.values, path.name)
     count = metadata.int("split.count", 1)
     if count > 1:
-        _join_parts(path, metadata, count, tensors)
-    return GGUFFile(path, metadata, tensors)
+        maps += _join_parts(path, metadata, count, tensors)
+    return GGUFFile(path, metadata, tensors, tuple(maps))
 
 
-def _join_parts(path: Path, first: Metadata, count: int, tensors: dict[str, PackedTensor]) -> None:
+def _join_parts(path: Path, first: Metadata, count: int, tensors: dict[str, PackedTensor]) -> list[mmap.mmap]:
     """Add the tensors of parts 2 .. count to those of the first."""
+    maps = []
     name = PART_NAME.fullmatch(path.name)
     if first.int("split.no") != 0 or not name or int(name["count"]) != count:
         number = first.int("split.no") + 1
@@ -53,7 +62,8 @@ def _join_parts(path: Path, first: Metadata, count: int, tensors: dict[str, Pack
         part = path.with_name(f"{name['prefix']}-{number:05}-of-{count:05}.gguf")
         if not part.exists():
             raise FileError(f"{part.name} is missing: part {number} of {count} of {path.name}", hint=ALL_PARTS)
-        header, more = _open_part(part)
+        header, mapped, more = _open_part(part)
+        maps.append(mapped)
         metadata = Metadata(header.values, part.name)
         found = (metadata.int("split.no") + 1, metadata.int("split.count"))
         if found != (number, count):
@@ -64,16 +74,21 @@ def _join_parts(path: Path, first: Metadata, count: int, tensors: dict[str, Pack
     expected = first.int("split.tensors.count", len(tensors))
     if len(tensors) != expected:
         raise GGUFError(f"{path.name}: the parts hold {len(tensors)} tensors, expected {expected}", hint=ALL_PARTS)
+    return maps
 
 
-def _open_part(path: Path) -> tuple[Header, dict[str, PackedTensor]]:
+def _open_part(path: Path) -> tuple[Header, mmap.mmap, dict[str, PackedTensor]]:
     mapped = _map(path)
     header = read_header(mapped, path.name)
     data = torch.frombuffer(mapped, dtype=torch.uint8)
-    return header, {
-        info.name: PackedTensor(info.name, info.shape, info.type, data[info.start : info.start + info.nbytes])
-        for info in header.tensors
-    }
+    return (
+        header,
+        mapped,
+        {
+            info.name: PackedTensor(info.name, info.shape, info.type, data[info.start : info.start + info.nbytes])
+            for info in header.tensors
+        },
+    )
 
 
 def _map(path: Path) -> mmap.mmap:

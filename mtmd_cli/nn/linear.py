@@ -10,13 +10,14 @@ from torch.nn import functional as F
 
 from mtmd_cli.gguf import GGMLType, PackedTensor
 from mtmd_cli.gguf.quants import dequantise
+from mtmd_cli.nn.interleaved import can_interleave, interleave, interleaved_linear, interleaved_rows
 from mtmd_cli.nn.packed import packed_linear
 
 
 class Weight(nn.Module):
-    """A matrix (rows, columns) that is either dense or kept in ggml blocks.
+    """A matrix (rows, columns) that is dense, or kept in ggml blocks, or interleaved for our kernels of the CPU.
 
-    Dense float types of the file are converted once; quantized blocks stay as they are, in a plain uint8 buffer.
+    Dense float types of the file are converted once; quantized weights are a plain uint8 buffer.
     """
 
     weight: Tensor
@@ -27,6 +28,7 @@ class Weight(nn.Module):
         self.rows = rows
         self.columns = columns
         self.packed_type: GGMLType | None = None
+        self.layout: int | None = None
         self.weight = nn.Parameter(torch.empty(rows, columns), requires_grad=False)
         self.bias = nn.Parameter(torch.empty(rows), requires_grad=False) if bias else None
 
@@ -40,10 +42,22 @@ class Weight(nn.Module):
         self.packed_type = tensor.type
         return True
 
+    def interleave(self, dtype: torch.dtype) -> str | None:
+        """Lay quantized weights out for the kernels of the CPU, for activations of `dtype`; or the reason why not."""
+        if self.layout is not None:
+            return None
+        reason = can_interleave(self.packed_type, self.columns, self.weight.device, dtype)
+        if reason is None and self.packed_type is not None:
+            self.weight, self.layout = interleave(self.weight, self.packed_type, self.columns)
+        return reason
+
     def project(self, x: Tensor) -> Tensor:
         """x Wᵀ. x: (..., columns) -> (..., rows)"""
         if self.packed_type is None:
             return F.linear(x, self.weight)
+        if self.layout is not None:
+            laid_out: Tensor = interleaved_linear(x, self.weight, self.layout, self.rows)
+            return laid_out
         out: Tensor = packed_linear(x, self.weight, int(self.packed_type))
         return out
 
@@ -100,6 +114,8 @@ class Embedding(Weight):
 
     def forward(self, tokens: Tensor, dtype: torch.dtype) -> Tensor:
         """(n,) -> (n, width)"""
+        if self.layout is not None:
+            return interleaved_rows(self.weight, self.layout, self.rows, self.columns, tokens).to(dtype)
         rows = self.weight[tokens]
         if self.packed_type is None:
             return rows.to(dtype)

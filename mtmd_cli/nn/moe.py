@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtmd_cli.gguf import GGMLType, PackedTensor
+from mtmd_cli.nn.interleaved import can_interleave, interleave, interleaved_experts
 from mtmd_cli.nn.linear import Linear
 from mtmd_cli.nn.mlp import MLP, activate
 from mtmd_cli.nn.packed import packed_experts
@@ -144,7 +145,9 @@ class ExpertLinear(nn.Module):
 
     def __init__(self, experts: int, columns: int, rows: int, parts: Parts) -> None:
         super().__init__()
+        self.rows, self.columns = rows, columns
         self.packed_type = GGMLType.F32
+        self.layout: int | None = None
         self.weight = nn.Parameter(torch.empty(experts, rows, columns), requires_grad=False)
         self.scale = nn.Parameter(torch.empty(experts), requires_grad=False) if parts.has("scale") else None
         self.bias = nn.Parameter(torch.empty(experts, rows), requires_grad=False) if parts.has("bias") else None
@@ -159,9 +162,22 @@ class ExpertLinear(nn.Module):
         self.packed_type = tensor.type
         return True
 
+    def interleave(self, dtype: torch.dtype) -> str | None:
+        """Lay the weights out for the kernels of the CPU, for activations of `dtype`; or the reason why not."""
+        if self.layout is not None:
+            return None
+        reason = can_interleave(self.packed_type, self.columns, self.weight.device, dtype)
+        if reason is None:
+            self.weight, self.layout = interleave(self.weight, self.packed_type, self.columns)
+        return reason
+
     def forward(self, x: Tensor, chosen: Tensor) -> Tensor:
         """x: (n, used, columns), chosen: (n, used) -> (n, used, rows)"""
-        out: Tensor = packed_experts(x, chosen, self.weight, int(self.packed_type))
+        out: Tensor
+        if self.layout is not None:
+            out = interleaved_experts(x, chosen, self.weight, self.layout, self.rows)
+        else:
+            out = packed_experts(x, chosen, self.weight, int(self.packed_type))
         if self.scale is not None:
             out = (out * self.scale[chosen][..., None]).to(x.dtype)
         if self.bias is not None:
@@ -170,7 +186,7 @@ class ExpertLinear(nn.Module):
 
     def extra_repr(self) -> str:
         """Shape and storage, for printing a model."""
-        return f"{'×'.join(map(str, self.weight.shape[:2]))}, {self.packed_type.name}"
+        return f"{self.weight.shape[0]}×{self.rows}, {self.packed_type.name}"
 
 
 class RouterLinear(Linear):

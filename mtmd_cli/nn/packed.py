@@ -6,6 +6,8 @@ against it. Each product is one custom operator, so that a recorder sees one op 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,13 +41,19 @@ def packed_experts(x: Tensor, chosen: Tensor, weight: Tensor, ggml_type: int) ->
     `ggml_type` -> (n, slots, rows). The rows of one expert are multiplied together; the weights of an expert that
     no row chose are not read.
     """
-    kind, slots = GGMLType(ggml_type), chosen.shape[1]
-    out = x.new_empty(*chosen.shape, weight.shape[1])
+    kind = GGMLType(ggml_type)
+    return by_expert(x, chosen, weight.shape[1], lambda part, expert: _multiply(part, weight[expert], kind))
+
+
+def by_expert(x: Tensor, chosen: Tensor, rows: int, multiply: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """(n, slots, columns) -> (n, slots, rows); multiply: the rows of one expert, (m, columns), by its matrix."""
+    slots = chosen.shape[1]
+    out = x.new_empty(*chosen.shape, rows)
     experts, counts = chosen.unique(return_counts=True)
-    by_expert = chosen.flatten().argsort().split(counts.tolist())
-    for expert, places in zip(experts.tolist(), by_expert, strict=True):
+    places_of = chosen.flatten().argsort().split(counts.tolist())
+    for expert, places in zip(experts.tolist(), places_of, strict=True):
         token, slot = places // slots, places % slots
-        out[token, slot] = _multiply(x[token, slot], weight[expert], kind)
+        out[token, slot] = multiply(x[token, slot], expert)
     return out
 
 

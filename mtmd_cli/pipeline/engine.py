@@ -20,6 +20,7 @@ from mtmd_cli.pipeline.clock import Clock
 from mtmd_cli.pipeline.encoder import Picture, cut_picture, encode
 from mtmd_cli.pipeline.events import Event, Finished, Progress, Reason, TextPiece
 from mtmd_cli.pipeline.flash import FlashChoice
+from mtmd_cli.pipeline.packing import Packing
 from mtmd_cli.pipeline.positions import image_positions, text_positions
 from mtmd_cli.pipeline.prompt import render_prompt
 from mtmd_cli.pipeline.sampler import Sampler, Sampling
@@ -52,6 +53,7 @@ class Engine:
         vision_dtype: torch.dtype,
         flash: FlashChoice,
         vision_flash: FlashChoice | None,
+        packing: Packing | None = None,
         cache_types: tuple[CacheType, CacheType],
         context: int,
         batch: int,
@@ -63,6 +65,7 @@ class Engine:
         self.device, self.vision_device = device, vision_device
         self.dtype, self.vision_dtype = dtype, vision_dtype
         self.flash, self.vision_flash = flash, vision_flash
+        self.packing = packing
         self.cache_types = cache_types
         self.context, self.batch = context, batch
         self._chat_template, self._jinja = chat_template, jinja

@@ -13,6 +13,7 @@ from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.decoder import Decoder
 from mtmd_cli.pipeline.engine import Engine
 from mtmd_cli.pipeline.flash import choose_flash
+from mtmd_cli.pipeline.packing import interleave_weights
 from mtmd_cli.pipeline.placement import choose_device, choose_dtype, set_threads
 from mtmd_cli.text.tokenizer import Tokenizer
 from mtmd_cli.vision.config import TokenLimits
@@ -85,6 +86,8 @@ def load(
             vision.tower, vision_tensors, source=vision_file.path.name, device=vision_device, dtype=vision_kind
         )
     load_weights(decoder, language_tensors, source=language_file.path.name, device=language_device, dtype=kind)
+    # Activations in int8 are not what "f32" asks for.
+    packing = interleave_weights(decoder, kind, language_file.release_pages) if dtype != "f32" else None
     return Engine(
         decoder=decoder,
         tokenizer=tokenizer,
@@ -96,6 +99,7 @@ def load(
         vision_dtype=vision_kind,
         flash=flash,
         vision_flash=vision_flash,
+        packing=packing,
         cache_types=cache_types,
         context=context or decoder.spec.context,
         batch=max(1, min(batch, ubatch)),
