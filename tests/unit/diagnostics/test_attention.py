@@ -78,6 +78,7 @@ def engine(wish: str = "auto") -> Engine:
             vision=SimpleNamespace(tower=Tower(), slicing=FixedSize(8), advice=None),
             decoder=Decoder(2, 2),
             tokenizer=SimpleNamespace(bos=1),
+            packing=None,
             device=cpu,
             vision_device=cpu,
             vision_dtype=f32,
