@@ -11,6 +11,7 @@ import click
 
 from mtmd_cli.cli.command import Command
 from mtmd_cli.cli.option import Option
+from mtmd_cli.cli.values import Words
 from mtmd_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ SECTIONS = {
         Option("size", "--size WxH", "or of an image of this size, as 1024x768"),
         Option("image_min_tokens", "--image-min-tokens N", "at least N tokens an image, if it can", type=_POSITIVE),
         Option("image_max_tokens", "--image-max-tokens N", "at most N tokens an image, if it can", type=_POSITIVE),
+        Option(
+            "preproc",
+            "--preproc llama|hf",
+            "images as in llama.cpp or transformers",
+            type=Words("llama", "hf"),
+            default="llama",
+        ),
     ],
     "Output": [
         Option("json", "--json", "print one JSON object (docs/json.md)", is_flag=True),
@@ -39,7 +47,8 @@ def _run(ctx: click.Context, /, **given: Any) -> None:
     from mtmd_cli.vision.config import TokenLimits
 
     limits = TokenLimits(given["image_min_tokens"], given["image_max_tokens"])
-    found = describe(given["file"], _image_size(given["image"], given["size"]), limits)
+    image = _image_size(given["image"], given["size"])
+    found = describe(given["file"], image, limits, as_trained=given["preproc"] == "hf")
     if given["json"]:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False))
         return

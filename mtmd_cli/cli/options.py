@@ -93,6 +93,13 @@ _IMAGE = [
         type=click.INT,
         env="LLAMA_ARG_IMAGE_MAX_TOKENS",
     ),
+    _load(
+        "preproc",
+        "--preproc llama|hf",
+        "images as in llama.cpp or transformers",
+        type=Words("llama", "hf"),
+        default="llama",
+    ),
     Option(
         "alpha",
         "--alpha drop|white|black",

@@ -150,8 +150,10 @@ class Description:
         return dataclasses.asdict(self)
 
 
-def describe(path: str | Path, image: Size | None = None, limits: TokenLimits | None = None) -> Description:
-    """What is in a file. image: of a projector, what becomes of an image of that size.
+def describe(
+    path: str | Path, image: Size | None = None, limits: TokenLimits | None = None, *, as_trained: bool = False
+) -> Description:
+    """What is in a file. image: of a projector, what becomes of an image of that size; as_trained: as in VisionConfig.
 
     A file that no family can take is described as far as it goes. Raises FileError, UsageError.
     """
@@ -174,7 +176,7 @@ def describe(path: str | Path, image: Size | None = None, limits: TokenLimits | 
     )
     try:
         if architecture == "clip":
-            return _with_vision(found, file, image, limits or TokenLimits())
+            return _with_vision(found, file, image, limits or TokenLimits(), as_trained)
         return _with_language(found, file)
     except (GGUFError, UnsupportedModel) as error:
         everything = Fit(missing=(), unclaimed=tuple(sorted(file.tensors)), aside=())
@@ -227,8 +229,10 @@ def _with_language(found: Description, file: GGUFFile) -> Description:
     )
 
 
-def _with_vision(found: Description, file: GGUFFile, image: Size | None, limits: TokenLimits) -> Description:
-    vision, tensors = build_vision(file, limits)
+def _with_vision(
+    found: Description, file: GGUFFile, image: Size | None, limits: TokenLimits, as_trained: bool
+) -> Description:
+    vision, tensors = build_vision(file, limits, as_trained=as_trained)
     family, config = vision.family, vision.config
     plan = vision.slicing.plan(image) if image else None
     warmup = vision.slicing.warmup_size()

@@ -51,6 +51,7 @@ class Resample(Enum):
 
     ALIGNED = "bilinear, corner on corner"
     ANTIALIASED = "bilinear, smoothed where the grid shrinks"
+    SAMPLED = "bilinear, not smoothed"
     BICUBIC = "bicubic"
     NEAREST = "the row and the column at the same share of the edge, rounded down"
 

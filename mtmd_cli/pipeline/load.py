@@ -41,6 +41,7 @@ def load(
     image_max_tokens: int | None = None,
     chat_template: str | None = None,
     jinja: bool = True,
+    preproc: str = "llama",
 ) -> Engine:
     """Load a language model, and a vision projector for it, from GGUF files.
 
@@ -56,6 +57,7 @@ def load(
     image_min_tokens, image_max_tokens: bounds where images have no fixed size.
     chat_template: a name or a Jinja source in place of the file's own; jinja: False takes the built-in template that
     fits the file's best.
+    preproc: "hf" treats images as the model's own code does where llama.cpp is known to differ; "llama" as llama.cpp.
     Raises MtmdError: UsageError, FileError or UnsupportedModel.
     """
     language_device = choose_device(device)
@@ -65,6 +67,8 @@ def load(
         set_threads(threads)
     cache_types = (CacheType(cache_type_k), CacheType(cache_type_v))
     limits = TokenLimits(image_min_tokens, image_max_tokens)
+    if preproc not in ("llama", "hf"):
+        raise UsageError(f"preproc is {preproc!r}", hint="known: llama, hf")
 
     language_file = open_gguf(model)
     vision_file = open_gguf(mmproj) if mmproj is not None else None
@@ -79,7 +83,7 @@ def load(
         )
     vision, vision_flash = None, None
     if vision_file is not None:
-        vision, vision_tensors = build_vision(vision_file, limits)
+        vision, vision_tensors = build_vision(vision_file, limits, as_trained=preproc == "hf")
         _check_pair(decoder, vision, language_file, vision_file)
         vision_flash = choose_flash(vision.tower, mmproj_flash_attn or flash_attn, vision_device, vision_kind)
         load_weights(

@@ -8,7 +8,7 @@ from typing import Any
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.gguf import Metadata
 from mtmd_cli.image.size import Size
-from mtmd_cli.image.slicing import DynamicSize
+from mtmd_cli.image.slicing import DynamicSize, Slicing, SmartResize
 from mtmd_cli.image.slicing.pinpoints import sizes_from_pairs
 from mtmd_cli.nn.rope import GridRope
 from mtmd_cli.nn.spec import Activation
@@ -32,7 +32,10 @@ class TokenLimits:
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Sizes of a tower, and the user's limits. Family-specific keys are read from `metadata` by the family."""
+    """Sizes of a tower, and the user's wishes. Family-specific keys are read from `metadata` by the family.
+
+    as_trained: where the reference is known to differ from the model's own code, do as that code does.
+    """
 
     metadata: Metadata
     limits: TokenLimits
@@ -47,9 +50,10 @@ class VisionConfig:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     activation: Activation
+    as_trained: bool = False
 
     @staticmethod
-    def from_metadata(metadata: Metadata, limits: TokenLimits) -> VisionConfig:
+    def from_metadata(metadata: Metadata, limits: TokenLimits, *, as_trained: bool = False) -> VisionConfig:
         """Raises GGUFError for a missing key or a size that cannot be."""
 
         def size(key: str) -> int:
@@ -75,6 +79,7 @@ class VisionConfig:
             mean=_three(metadata, "clip.vision.image_mean"),
             std=_three(metadata, "clip.vision.image_std"),
             activation=_activation(metadata),
+            as_trained=as_trained,
         )
 
     def merge(self, default: int) -> int:
@@ -91,20 +96,28 @@ class VisionConfig:
             raise GGUFError(f"{key} is {merge}, expected 1 to {MAX_MERGE}", hint="convert the file again")
         return merge
 
-    def dynamic(self, merge: int, least: int, most: int, warmup_tokens: int) -> DynamicSize:
-        """Images of about their own size, of `least` to `most` tokens unless the user says otherwise."""
-        edge = self.patch * merge
-        return DynamicSize(edge, *self.limits.pixels(least, most, edge**2), warmup_tokens=warmup_tokens)
+    def dynamic(self, merge: int, least: int, most: int, warmup_tokens: int, *, smart: bool = False) -> Slicing:
+        """Images of about their own size, of `least` to `most` tokens unless the user says otherwise.
 
-    def within_pixels(self, merge: int, warmup_tokens: int) -> DynamicSize:
-        """Images of about their own size, between two numbers of pixels that only the file says."""
+        smart: the model's own processor rounds as Qwen's does, and stretches.
+        """
+        area = (self.patch * merge) ** 2
+        return self._between(merge, self.limits.pixels(least, most, area), warmup_tokens, smart)
+
+    def within_pixels(self, merge: int, warmup_tokens: int, *, smart: bool = False) -> Slicing:
+        """Images of about their own size, between two numbers of pixels that only the file says; smart: as above."""
         least, most = (self.metadata.int(f"clip.vision.image_{bound}_pixels") for bound in ("min", "max"))
         if not 0 < least <= most:
             raise GGUFError(
                 f"clip.vision.image_min_pixels is {least} and image_max_pixels {most}, expected them in order",
                 hint="convert the file again",
             )
-        return DynamicSize(self.patch * merge, least, most, warmup_tokens=warmup_tokens)
+        return self._between(merge, (least, most), warmup_tokens, smart)
+
+    def _between(self, merge: int, pixels: tuple[int, int], warmup_tokens: int, smart: bool) -> Slicing:
+        reference = DynamicSize(self.patch * merge, *pixels, warmup_tokens=warmup_tokens)
+        own = SmartResize(self.patch * merge, *pixels, warmup_tokens=warmup_tokens)
+        return own if smart and self.as_trained else reference
 
     def tokens(self, image: Size, merge: int) -> Size:
         """Columns and rows of tokens, each of merge x merge patches."""

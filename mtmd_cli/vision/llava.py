@@ -18,9 +18,11 @@ PAD_COLOUR = (122, 116, 104)
 def feature_layers(config: VisionConfig) -> list[int]:
     """After how many blocks the stream is taken, ascending; one block before the end where the file does not say.
 
+    Converters have left out the last block already, so that the model itself was trained with all that are there.
     Raises GGUFError for a layer that cannot be.
     """
-    layers = sorted(set(config.metadata.ints("clip.vision.feature_layer", [config.blocks - 1])))
+    last = config.blocks if config.as_trained else config.blocks - 1
+    layers = sorted(set(config.metadata.ints("clip.vision.feature_layer", [last])))
     if not layers or layers[0] < 0 or layers[-1] > config.blocks:
         raise GGUFError(
             f"clip.vision.feature_layer is {layers}, expected numbers from 0 to {config.blocks}",
@@ -32,8 +34,8 @@ def feature_layers(config: VisionConfig) -> list[int]:
 def llava_features(vit: ViT, pixels: Tensor, layers: list[int]) -> Tensor:
     """(slices, 3, rows, columns) in pixels -> (slices, patches, len(layers) · width)
 
-    With a class token these are the second patch to the last, then the class token: the reference puts it behind the
-    patches, and leaves out the first of all.
+    The first token is left out, where there is a class token. The reference puts that behind the patches, so that it
+    hands over the second patch to the last, then the class token; models were trained with it in front.
     """
     x = vit.features(pixels, layers)
     return x if vit.class_embd is None else x[:, 1:]

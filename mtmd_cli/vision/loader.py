@@ -71,10 +71,15 @@ def vision_family(file: GGUFFile) -> VisionFamily:
     raise UnsupportedModel(f"{file.path.name}: projector {name!r} is unknown", hint=f"known projectors: {known}")
 
 
-def build_vision(file: GGUFFile, limits: TokenLimits) -> tuple[Vision, dict[str, PackedTensor]]:
-    """The tower on the meta device, and the file's tensors under the names that it wants."""
+def build_vision(
+    file: GGUFFile, limits: TokenLimits, *, as_trained: bool = False
+) -> tuple[Vision, dict[str, PackedTensor]]:
+    """The tower on the meta device, and the file's tensors under the names that it wants.
+
+    as_trained: where the reference is known to differ from the model's own code, do as that code does.
+    """
     family = vision_family(file)
-    config = VisionConfig.from_metadata(file.metadata, limits)
+    config = VisionConfig.from_metadata(file.metadata, limits, as_trained=as_trained)
     spare = family.spare(config)
     tensors = {name: t for name, t in renamed(file.tensors, family.rename).items() if not name.startswith(spare)}
     for fixup in family.fixups:

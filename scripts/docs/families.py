@@ -12,6 +12,7 @@ import torch
 
 from mtmd_cli.diagnostics.describe import attention_of, image_tokens
 from mtmd_cli.gguf import GGMLType, GGUFFile, Metadata, PackedTensor
+from mtmd_cli.gguf.metadata import Value
 from mtmd_cli.image.plan import Plan
 from mtmd_cli.image.size import Size
 from mtmd_cli.language.registry import LANGUAGE_FAMILIES
@@ -63,22 +64,26 @@ def summary() -> str:
     return f"{table}\n{fill(f'Language models: {languages}.', LINE)}\n"
 
 
-def vision_of(projector: Projector) -> Vision:
-    """The family, built on the meta device from the metadata of a released model."""
-    keys = {key if key.startswith("clip.") else f"clip.vision.{key}": value for key, value in projector.keys.items()}
-    metadata = {
+def metadata_of(projector: Projector) -> Metadata:
+    """The keys that every file has, and those of the released one."""
+    own = {key if key.startswith("clip.") else f"clip.vision.{key}": value for key, value in projector.keys.items()}
+    shared: dict[str, Value] = {
         "general.architecture": "clip",
         "clip.projector_type": projector.family,
         "clip.vision.attention.layer_norm_epsilon": 1e-6,
         "clip.vision.image_mean": (0.5, 0.5, 0.5),
         "clip.vision.image_std": (0.5, 0.5, 0.5),
-        **keys,
     }
+    return Metadata(shared | own)
+
+
+def vision_of(projector: Projector) -> Vision:
+    """The family, built on the meta device from the metadata of a released model."""
     tensors = {
         name: PackedTensor(name, shape, GGMLType.F32, torch.empty(0, dtype=torch.uint8))
         for name, shape in projector.shapes.items()
     }
-    vision, _ = build_vision(GGUFFile(Path("mmproj.gguf"), Metadata(metadata), tensors), TokenLimits())
+    vision, _ = build_vision(GGUFFile(Path("mmproj.gguf"), metadata_of(projector), tensors), TokenLimits())
     return vision
 
 

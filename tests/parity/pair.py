@@ -177,9 +177,11 @@ def load_decoder(path: Path, backend: Backend = Backend.EAGER) -> Decoder:
     return decoder
 
 
-def load_tower(path: Path, backend: Backend = Backend.EAGER, *, limits: TokenLimits = OWN_LIMITS) -> Vision:
-    """limits: the user's bounds on the tokens of an image."""
-    vision, tensors = build_vision(open_gguf(path), limits)
+def load_tower(
+    path: Path, backend: Backend = Backend.EAGER, *, limits: TokenLimits = OWN_LIMITS, as_trained: bool = False
+) -> Vision:
+    """limits: the user's bounds on the tokens of an image. as_trained: do not do as the reference where it differs."""
+    vision, tensors = build_vision(open_gguf(path), limits, as_trained=as_trained)
     load_weights(vision.tower, tensors, source=path.name, device=CPU, dtype=torch.float32)
     _take(vision.tower, backend)
     return vision
@@ -252,12 +254,16 @@ def assert_every_way(path: Path, prompt: Tensor, expected: Tensor) -> None:
 
 
 @torch.inference_mode()
-def assert_same_tower(path: Path, pixels: Tensor, expected: Tensor) -> None:
+def assert_same_tower(path: Path, pixels: Tensor, expected: Tensor, *, as_trained: bool = False) -> None:
     """The same embeddings by every backend. pixels: (slices, 3, rows, columns); expected: (slices, tokens, width)."""
-    assert distance(load_tower(path).tower(pixels), expected) <= TOLERANCE, "at once"
-    chunked = in_blocks(lambda: load_tower(path, Backend.CHUNKED).tower(pixels))
-    assert distance(chunked, expected) <= TOLERANCE, "in blocks of queries"
-    assert distance(load_tower(path, Backend.SDPA).tower(pixels), expected) <= TOLERANCE, "by the fused kernel"
+
+    def by(backend: Backend) -> Tensor:
+        out: Tensor = load_tower(path, backend, as_trained=as_trained).tower(pixels)
+        return out
+
+    assert distance(by(Backend.EAGER), expected) <= TOLERANCE, "at once"
+    assert distance(in_blocks(lambda: by(Backend.CHUNKED)), expected) <= TOLERANCE, "in blocks of queries"
+    assert distance(by(Backend.SDPA), expected) <= TOLERANCE, "by the fused kernel"
 
 
 def in_blocks(run: Callable[[], Tensor]) -> Tensor:

@@ -52,3 +52,4 @@ def test_internvl(norms: dict[str, Any], tmp_path: Path) -> None:
     ).pooler_output
     metadata = {**METADATA, "projector.scale_factor": 2}
     assert_same_tower(write_tower(tmp_path, "internvl", tensors, metadata, change=class_token_last), pixels, expected)
+    assert_same_tower(write_tower(tmp_path, "internvl", tensors, metadata), pixels, expected, as_trained=True)

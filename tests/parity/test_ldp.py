@@ -86,3 +86,7 @@ def test_mobilevlm(name: str, build: Callable[[int], nn.Module], tmp_path: Path)
     extra = {f"mm.model.{name}": tensor.squeeze() for name, tensor in projector.state_dict().items()}
     path = write_tower(tmp_path, name, tower_tensors(tower), METADATA, change=class_token_last, extra=extra)
     assert_same_tower(path, pixels, grid.flatten(2).transpose(1, 2))
+
+    own = projector(states[-1][:, 1:]).flatten(2).transpose(1, 2)
+    path = write_tower(tmp_path, name, tower_tensors(tower), METADATA, extra=extra)
+    assert_same_tower(path, pixels, own, as_trained=True)

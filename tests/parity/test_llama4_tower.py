@@ -73,7 +73,9 @@ def test_the_tokens_are_those_of_transformers_column_by_column(tmp_path: Path) -
     side = IMAGE // PATCH // MERGE
     columns = rows.unflatten(1, (side, side)).transpose(1, 2).flatten(1, 2)
     tensors = {**dict(named(tower)), "mm.model.fc.weight": projection.weight}
-    assert_same_tower(write_gguf(tmp_path / "mmproj.gguf", METADATA, tensors), pixels, columns)
+    path = write_gguf(tmp_path / "mmproj.gguf", METADATA, tensors)
+    assert_same_tower(path, pixels, columns)
+    assert_same_tower(path, pixels, rows, as_trained=True)
 
 
 def named(tower: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -13,21 +13,26 @@ from mtmd_cli.image.slicing.dynamic import DynamicSize, StepDown
 from mtmd_cli.image.slicing.fixed import FixedSize
 from mtmd_cli.image.slicing.idefics3 import Idefics3
 from mtmd_cli.image.slicing.pinpoints import Pinpoints
+from mtmd_cli.image.slicing.processors import Canvas, FillPixels, SmartResize, WithinEdge
 from mtmd_cli.image.slicing.step3 import Step3
 from mtmd_cli.image.slicing.tiles import ClosestGrid, Lfm2
 from mtmd_cli.image.slicing.uhd import LlavaUhd
 
 __all__ = [
+    "Canvas",
     "ClosestGrid",
     "DynamicSize",
+    "FillPixels",
     "FixedSize",
     "Idefics3",
     "Lfm2",
     "LlavaUhd",
     "Pinpoints",
     "Slicing",
+    "SmartResize",
     "Step3",
     "StepDown",
+    "WithinEdge",
 ]
 
 

@@ -48,7 +48,7 @@ def _build(config: VisionConfig, parts: Parts) -> nn.Module:
 DOTS_OCR = VisionFamily(
     name="dots_ocr",
     build=_build,
-    slicing=lambda config: config.within_pixels(_merge(config), warmup_tokens=46 * 46),
+    slicing=lambda config: config.within_pixels(_merge(config), warmup_tokens=46 * 46, smart=True),
     tokens=lambda config, image: config.tokens(image, _merge(config)),
     markers=Markers(begin="<|img|>", end="<|endofimg|>"),
     # The norm behind the last block stands among the projector's tensors.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mtmd_cli.image.plan import Filter
+from mtmd_cli.image.plan import Filter, Fit
 from mtmd_cli.image.size import Size
 from mtmd_cli.image.slicing import FixedSize
 from mtmd_cli.nn.linear import Linear
@@ -46,6 +46,12 @@ class Gemma3Tower(nn.Module):
         return out
 
 
+def _slicing(config: VisionConfig) -> FixedSize:
+    # The model's own processor stretches.
+    fit = Fit.STRETCH if config.as_trained else Fit.PAD_CEIL
+    return FixedSize(config.image_size, Filter.BILINEAR, fit)
+
+
 def _tokens(config: VisionConfig, image: Size) -> Size:
     side = config.grid // config.merge(PATCHES_PER_TOKEN)
     return Size(side, side)
@@ -54,7 +60,7 @@ def _tokens(config: VisionConfig, image: Size) -> Size:
 GEMMA3 = VisionFamily(
     name="gemma3",
     build=Gemma3Tower,
-    slicing=lambda config: FixedSize(config.image_size, Filter.BILINEAR),
+    slicing=_slicing,
     tokens=_tokens,
     markers=Markers(begin="<start_of_image>", end="<end_of_image>"),
     causal=lambda config: False,

@@ -16,8 +16,10 @@ from torch.nn import functional as F
 
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.image.size import Size
+from mtmd_cli.image.slicing import FillPixels, Slicing
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.patches import pool_patches
+from mtmd_cli.nn.spec import Activation
 from mtmd_cli.nn.vit import ViT, ViTSpec
 from mtmd_cli.vision.config import VisionConfig
 from mtmd_cli.vision.family import VisionFamily
@@ -25,6 +27,7 @@ from mtmd_cli.vision.markers import Markers
 
 PATCHES_PER_TOKEN = 3
 ROPE_BASE = 100.0
+OWN_TOKENS = 280  # of the model's own processor
 CAUSAL_WIDTHS = (1536, 2560)  # E2B and E4B
 
 
@@ -50,6 +53,7 @@ class Gemma4Tower(nn.Module):
             axis_positions=_places(parts),
             rope=config.grid_rope(base=ROPE_BASE, columns_first=True, by_axis=True),
             unit_values=True,
+            activation=Activation.GELU_TANH if config.as_trained else config.activation,
             scale=1.0,
         )
         self.v = Gemma4ViT(spec, parts.at("v"))
@@ -79,6 +83,13 @@ def _places(parts: Parts) -> int:
     return shape[1]
 
 
+def _slicing(config: VisionConfig) -> Slicing:
+    merge = config.merge(PATCHES_PER_TOKEN)
+    if config.as_trained:
+        return FillPixels(config.patch * merge, (config.limits.most or OWN_TOKENS) * (config.patch * merge) ** 2)
+    return config.dynamic(merge, least=70, most=1120, warmup_tokens=256)
+
+
 def _tokens(config: VisionConfig, image: Size) -> Size:
     return config.tokens(image, config.merge(PATCHES_PER_TOKEN))
 
@@ -86,7 +97,7 @@ def _tokens(config: VisionConfig, image: Size) -> Size:
 GEMMA4V = VisionFamily(
     name="gemma4v",
     build=Gemma4Tower,
-    slicing=lambda config: config.dynamic(config.merge(PATCHES_PER_TOKEN), least=70, most=1120, warmup_tokens=256),
+    slicing=_slicing,
     tokens=_tokens,
     markers=Markers(begin="<|image>", end="<image|>"),
     causal=lambda config: config.projection in CAUSAL_WIDTHS,

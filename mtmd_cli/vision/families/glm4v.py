@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from mtmd_cli.image.slicing import Slicing
 from mtmd_cli.nn.mlp import MLP, Activate, chain
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.patches import MergePatches, Resample
@@ -47,10 +48,14 @@ def _build(config: VisionConfig, parts: Parts) -> nn.Module:
     return chain({"v": ViT(spec, parts.at("v")), "mm": chain(steps)})
 
 
+def _slicing(config: VisionConfig) -> Slicing:
+    return config.dynamic(config.spatial_merge(2), least=8, most=4096, warmup_tokens=46 * 46, smart=True)
+
+
 GLM4V = VisionFamily(
     name="glm4v",
     build=_build,
-    slicing=lambda config: config.dynamic(config.spatial_merge(2), least=8, most=4096, warmup_tokens=46 * 46),
+    slicing=_slicing,
     tokens=lambda config, image: config.tokens(image, config.spatial_merge(2)),
     markers=Markers(begin="<|begin_of_image|>", end="<|end_of_image|>"),
     rename={

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.image.size import Size
-from mtmd_cli.image.slicing import Pinpoints
+from mtmd_cli.image.slicing import Canvas, Pinpoints, Slicing
 from mtmd_cli.image.slicing.pinpoints import sizes_of_tiles
 from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.norm import LayerNorm
@@ -39,7 +39,7 @@ class InternVLTower(nn.Module):
         super().__init__()
         self.merge = config.merge(1)
         norm = "layer" if parts.has("v.blk.0.ln1.bias") else "rms"
-        self.v = ViT(config.vit(norm=norm, joint_qk_norm=True), parts.at("v"))
+        self.v = ViT(config.vit(norm=norm, joint_qk_norm=True, class_first=config.as_trained), parts.at("v"))
         mlp, joined, width = parts.at("mm.model.mlp"), config.width * self.merge**2, config.projection
         steps = {
             "0": LayerNorm(joined, PROJECTOR_EPS),
@@ -55,7 +55,7 @@ class InternVLTower(nn.Module):
         return out
 
 
-def _slicing(config: VisionConfig) -> Pinpoints:
+def _slicing(config: VisionConfig) -> Slicing:
     least = config.metadata.int("clip.vision.preproc_min_tiles", MIN_TILES)
     most = config.metadata.int("clip.vision.preproc_max_tiles", MAX_TILES)
     if not 1 <= least <= most <= TILES_LIMIT:
@@ -63,6 +63,8 @@ def _slicing(config: VisionConfig) -> Pinpoints:
             f"clip.vision.preproc_min_tiles is {least} and _max_tiles {most}, expected 1 to {TILES_LIMIT} in order",
             hint="convert the file again",
         )
+    if config.as_trained:
+        return Canvas(config.image_size, least, most)
     return Pinpoints(config.image_size, sizes_of_tiles(config.image_size, least, most))
 
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from torch import nn
 
-from mtmd_cli.image.slicing import DynamicSize
+from mtmd_cli.image.slicing import Slicing
 from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.norm import LayerNorm
 from mtmd_cli.nn.parts import Parts
@@ -47,7 +47,11 @@ def _build(config: VisionConfig, parts: Parts, *, resample: Resample) -> nn.Modu
     return chain({"v": ViT(spec, parts.at("v")), "mm": chain(steps)})
 
 
-def _slicing_of_k25(config: VisionConfig) -> DynamicSize:
+def _build_vl(config: VisionConfig, parts: Parts) -> nn.Module:
+    return _build(config, parts, resample=Resample.BICUBIC if config.as_trained else Resample.ANTIALIASED)
+
+
+def _slicing_of_k25(config: VisionConfig) -> Slicing:
     bounds = (config.metadata.int(f"clip.vision.image_{bound}_pixels", 0) for bound in ("min", "max"))
     if all(bound > 0 for bound in bounds):
         return config.within_pixels(config.merge(1), warmup_tokens=0)
@@ -56,7 +60,7 @@ def _slicing_of_k25(config: VisionConfig) -> DynamicSize:
 
 KIMIVL = VisionFamily(
     name="kimivl",
-    build=partial(_build, resample=Resample.ANTIALIASED),
+    build=_build_vl,
     slicing=lambda config: config.dynamic(config.merge(1), least=8, most=1024, warmup_tokens=256),
     tokens=lambda config, image: config.tokens(image, config.merge(1)),
     markers=Markers(begin="<|media_start|>", end="<|media_end|>"),

@@ -97,7 +97,7 @@ class LDPTower(nn.Module):
             raise GGUFError(
                 f"the tower has {self.grid} patches along an edge, expected an even number", hint="convert it again"
             )
-        self.v = ViT(config.vit(blocks=self.layers[-1]), parts.at("v"))
+        self.v = ViT(config.vit(blocks=self.layers[-1], class_first=config.as_trained), parts.at("v"))
         model, width = parts.at("mm.model"), config.projection
         if model.has("peg.0"):
             peg = Depthwise(model, "peg.0", width, residual=True)

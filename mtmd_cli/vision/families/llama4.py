@@ -31,7 +31,7 @@ class Llama4Tower(nn.Module):
 
     def __init__(self, config: VisionConfig, parts: Parts) -> None:
         super().__init__()
-        self.merge = config.merge(1)
+        self.merge, self.by_rows = config.merge(1), config.as_trained
         self.v = ViT(config.vit(rope=config.grid_rope(pairs=True, columns_first=True)), parts.at("v"))
         mm, joined = parts.at("mm.model"), config.width * self.merge**2
         inner, outer = mm.rows("mlp.1", joined), mm.rows("mlp.2", joined)
@@ -46,7 +46,9 @@ class Llama4Tower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(slices, 3, rows, columns) -> (slices, tokens, width)"""
         squares = merge_patches(self.v(pixels), self.merge)
-        out: Tensor = self.mm(squares.transpose(1, 2).flatten(1, 2))
+        if not self.by_rows:
+            squares = squares.transpose(1, 2)
+        out: Tensor = self.mm(squares.flatten(1, 2))
         return out
 
 

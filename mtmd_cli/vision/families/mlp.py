@@ -28,7 +28,7 @@ class MLPTower(nn.Module):
     def __init__(self, config: VisionConfig, parts: Parts) -> None:
         super().__init__()
         self.layers = feature_layers(config)
-        self.v = ViT(config.vit(blocks=self.layers[-1]), parts.at("v"))
+        self.v = ViT(config.vit(blocks=self.layers[-1], class_first=config.as_trained), parts.at("v"))
         mm, columns, width = parts.at("mm"), config.width * len(self.layers), config.projection
         gelu = Activate(Activation.GELU_TANH)
         steps: dict[str, nn.Module] = {"0": mm.linear("0", columns, width)}

@@ -35,14 +35,15 @@ def _build(config: VisionConfig, parts: Parts) -> nn.Module:
         "2": mm.linear("2", square, config.projection),
         "_tokens": nn.Flatten(1, 2),
     }
-    vit = ViT(config.vit(resample=Resample.ANTIALIASED, rope=config.grid_rope()), parts.at("v"))
+    resample = Resample.SAMPLED if config.as_trained else Resample.ANTIALIASED
+    vit = ViT(config.vit(resample=resample, rope=config.grid_rope()), parts.at("v"))
     return chain({"v": vit, "mm": chain(steps)})
 
 
 PADDLEOCR = VisionFamily(
     name="paddleocr",
     build=_build,
-    slicing=lambda config: config.within_pixels(MERGE, warmup_tokens=28 * 28),
+    slicing=lambda config: config.within_pixels(MERGE, warmup_tokens=28 * 28, smart=True),
     tokens=lambda config, image: config.tokens(image, MERGE),
     markers=Markers(begin="<|IMAGE_START|>", end="<|IMAGE_END|>"),
     projection=("mm.2.weight",),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mtmd_cli.image.size import Size
-from mtmd_cli.image.slicing import DynamicSize
+from mtmd_cli.image.slicing import DynamicSize, Slicing, WithinEdge
 from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.patches import MergePatches
@@ -65,8 +65,21 @@ def _tokens_and_breaks(config: VisionConfig, image: Size) -> Size:
     return Size((grid.width + 1) * grid.height - 1, 1)
 
 
-def _slicing_by_edge(config: VisionConfig) -> DynamicSize:
+def _as_trained(config: VisionConfig) -> WithinEdge:
+    edge = config.metadata.int("clip.vision.preproc_image_size", config.image_size)
+    return WithinEdge(config.patch * config.spatial_merge(1), edge, WARMUP_TOKENS)
+
+
+def _slicing(config: VisionConfig) -> Slicing:
+    if config.as_trained:
+        return _as_trained(config)
+    return config.dynamic(config.spatial_merge(1), least=8, most=1024, warmup_tokens=WARMUP_TOKENS)
+
+
+def _slicing_by_edge(config: VisionConfig) -> Slicing:
     """Scaled to the longest edge of the trained pictures; the user alone bounds the tokens."""
+    if config.as_trained:
+        return _as_trained(config)
     align = config.patch * config.spatial_merge(1)
     least, most = config.limits.pixels(0, 0, align**2)
     edge = config.metadata.int("clip.vision.preproc_image_size", config.image_size)
@@ -76,7 +89,7 @@ def _slicing_by_edge(config: VisionConfig) -> DynamicSize:
 PIXTRAL = VisionFamily(
     name="pixtral",
     build=partial(PixtralTower, breaks=True),
-    slicing=lambda config: config.dynamic(config.spatial_merge(1), least=8, most=1024, warmup_tokens=WARMUP_TOKENS),
+    slicing=_slicing,
     tokens=_tokens_and_breaks,
     markers=Markers(end="[IMG_END]"),
     rename={"v.token_embd.img_break": "img_break"},

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mtmd_cli.errors import GGUFError
 from mtmd_cli.image.size import Size
-from mtmd_cli.image.slicing import DynamicSize
+from mtmd_cli.image.slicing import Slicing
 from mtmd_cli.nn.mlp import Activate, chain
 from mtmd_cli.nn.parts import Parts
 from mtmd_cli.nn.patches import Resample, merge_patches
@@ -105,8 +105,8 @@ def _qwen3(config: VisionConfig, parts: Parts) -> nn.Module:
     return _tower(config, parts, resample=Resample.ALIGNED)
 
 
-def _slicing(config: VisionConfig) -> DynamicSize:
-    return config.dynamic(config.spatial_merge(2), least=8, most=4096, warmup_tokens=46 * 46)
+def _slicing(config: VisionConfig) -> Slicing:
+    return config.dynamic(config.spatial_merge(2), least=8, most=4096, warmup_tokens=46 * 46, smart=True)
 
 
 def _tokens(config: VisionConfig, image: Size) -> Size:

@@ -51,6 +51,7 @@ EVERY_SAMPLER = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "
         ("--image-max-tokens 0", "image_max_tokens", None),
         ("--image-min-tokens -1", "image_min_tokens", None),
         ("--chat-template vicuna", "chat_template", "vicuna"),
+        ("--preproc hf", "preproc", "hf"),
         ("--no-jinja", "jinja", False),
         ("--jinja", "jinja", True),
     ],

@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mtmd_cli.cli.inspect import SECTIONS
+from scripts.docs.families import metadata_of
+from scripts.docs.known_models import PROJECTORS
+from tests.parity.pair import write_gguf
 from tests.unit.cli.conftest import Run
 
 
@@ -33,6 +37,17 @@ def test_a_size_is_planned(run: Run, projector: str) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     assert "4×3 tiles of 96×96, overview 96×96" in outcome.out
     assert not outcome.calls
+
+
+@pytest.mark.parametrize(("preproc", "shown"), [("llama", "1022×350 → 1036×364"), ("hf", "1022×350 → 1008×336")])
+def test_the_own_processor_plans_otherwise(preproc: str, shown: str, run: Run, tmp_path: Path) -> None:
+    projector = next(projector for projector in PROJECTORS if projector.family == "qwen2vl_merger")
+    metadata = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in metadata_of(projector).items()
+    }
+    path = write_gguf(tmp_path / "mmproj.gguf", metadata, {"v.x": torch.zeros(1)})  # type: ignore[arg-type]
+    outcome = run("inspect", str(path), "--size", "1022x350", "--preproc", preproc)
+    assert outcome.code == 0 and shown in outcome.out
 
 
 def test_an_image_is_planned(run: Run, projector: str, golden_root: Path) -> None:
