@@ -40,10 +40,11 @@ def warm_up(
     """Try the models before the question, so that the first image is not slow and its cost is known.
 
     mode: "encode" runs tower and language model once for real; "plan" runs both on tensors without data, so it costs
-    no memory and finds the same; "off" does neither; "auto" encodes on an accelerator, which prepares its kernels in
-    the first run, and plans on a CPU, which gains nothing by it. images: those of the question; slices that differ
-    from the warmup size are planned. deny_ops: operators that the devices are taken to lack. Raises FileError or
-    ImageError for an image that cannot be read, UsageError for an operator that does not exist.
+    no memory and finds the same; "off" does neither. "auto" encodes on an accelerator, which prepares its kernels in
+    the first run; on a CPU, which gains nothing by it, it plans the tower, or without one the language model.
+    images: those of the question; slices that differ from the warmup size are planned. deny_ops: operators that the
+    devices are taken to lack. Raises FileError or ImageError for an image that cannot be read, UsageError for an
+    operator that does not exist.
     """
     support = Support.without(deny_ops)
     found = [_attempt(make) for make in _graphs(engine, mode, images, support)]
@@ -97,7 +98,9 @@ def _graphs(
                     yield partial(tower_graph, engine, size, f"image {number}", support, real=False)
     if mode == "plan":
         yield partial(decoder_graph, engine, min(engine.batch, engine.context), "prefill", support, real=False)
-    yield partial(decoder_graph, engine, 1, "decode", support, real=real(engine.device))
+    # A plan of a long decoder takes its time, and behind a tower nobody waits for it who did not ask.
+    if engine.vision is None or mode != "auto" or real(engine.device):
+        yield partial(decoder_graph, engine, 1, "decode", support, real=real(engine.device))
 
 
 def tower_graph(engine: Engine, size: Size, subject: str, support: Support, *, real: bool) -> Graph:

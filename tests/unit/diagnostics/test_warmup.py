@@ -41,9 +41,9 @@ def test_a_plan_runs_nothing_and_an_encode_is_timed(engine: mtmd_cli.Engine) -> 
     assert mtmd_cli.warm_up(engine, "off").graphs == ()
 
 
-def test_on_a_cpu_auto_plans_and_tries_nothing(engine: mtmd_cli.Engine) -> None:
+def test_on_a_cpu_auto_plans_the_tower_and_tries_nothing(engine: mtmd_cli.Engine) -> None:
     report = mtmd_cli.warm_up(engine)
-    assert (report.mode, [graph.how for graph in report.graphs]) == ("auto", ["plan", "plan"])
+    assert (report.mode, [graph.how for graph in report.graphs]) == ("auto", ["plan"])
 
 
 def test_equal_operators_stand_together(engine: mtmd_cli.Engine) -> None:
