@@ -35,6 +35,7 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
         max_tokens=settings.max_tokens,
         ignore_eos=settings.ignore_eos,
         alpha=settings.alpha,
+        template_values=settings.template_values,
         trace=trace,
     )
     report, warmup_ms = _timed(lambda: warm_up(engine, settings, screen, api=api))
@@ -43,6 +44,9 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
     if finished.reason == "context":
         screen.end_line()
         screen.note("note: the context is full, so the answer ends here; -c gives it more room")
+    if finished.reasoning and not finished.text:
+        screen.end_line()
+        screen.note("note: the model thought, and gave no answer; -n gives it more room, --reasoning off does without")
     if trace is not None:
         trace.save(settings.trace)
     timings = {
@@ -75,7 +79,7 @@ def _follow(events: Iterable[object], screen: Screen, api: Any) -> tuple[Finishe
             screen.progress(event.stage, event.done, event.total)
         elif isinstance(event, api.TextPiece):
             first_token_ms = first_token_ms or process_age_ms()
-            screen.answer(event.text)
+            (screen.thought if event.reasoning else screen.answer)(event.text)
         else:
             screen.calm()
             return cast("Finished", event), first_token_ms or process_age_ms()
@@ -93,6 +97,7 @@ def _show(
     if settings.json:
         told = {
             "text": finished.text,
+            "reasoning": finished.reasoning,
             "tokens": list(finished.tokens),
             "reason": finished.reason,
             "chunks": _plain(finished.chunks),

@@ -41,7 +41,7 @@ MISSING = frozenset(
         *("-bf", "--binary-file", "-sysf", "--system-prompt-file", "--keep", "-ot", "--override-tensor"),
         *("--override-kv", "--rpc", "--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale"),
         *("--yarn-orig-ctx", "--yarn-ext-factor", "--yarn-attn-factor", "--yarn-beta-slow", "--yarn-beta-fast"),
-        *("--adaptive-target", "--adaptive-decay", "--chat-template-kwargs", "--log-file", "--log-colors"),
+        *("--adaptive-target", "--adaptive-decay", "--log-file", "--log-colors"),
         "--log-jsonl",
     }
 )

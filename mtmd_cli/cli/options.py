@@ -12,7 +12,7 @@ import click
 
 from mtmd_cli.cli.option import Option
 from mtmd_cli.cli.sampling_options import SAMPLING_SECTIONS
-from mtmd_cli.cli.values import CACHE_TYPE, DTYPE, FILE, ON_OFF_AUTO, Device, Files, Words
+from mtmd_cli.cli.values import CACHE_TYPE, DTYPE, FILE, ON_OFF_AUTO, Device, Files, JSONObject, Words
 
 _COUNT = click.IntRange(min=0)
 _POSITIVE = click.IntRange(min=1)
@@ -75,6 +75,21 @@ _TEMPLATE = [
         env="LLAMA_ARG_CHAT_TEMPLATE_FILE",
     ),
     _load("jinja", "--jinja/--no-jinja", "use the named template that fits best", default=True, env="LLAMA_ARG_JINJA"),
+    Option(
+        "reasoning",
+        "-rea, --reasoning MODE",
+        "think first, if it can: on, off or auto",
+        type=ON_OFF_AUTO,
+        default="auto",
+        env="LLAMA_ARG_REASONING",
+    ),
+    Option(
+        "template_values",
+        "--chat-template-kwargs JSON",
+        "values that the template knows",
+        type=JSONObject(),
+        env="LLAMA_ARG_CHAT_TEMPLATE_KWARGS",
+    ),
     Option("raw", "--no-chat-template", "send the question as it is", is_flag=True),
 ]
 

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+# ECMA-48's select graphic rendition.
+DIM, PLAIN = "\033[2m", "\033[m"
+
+
 class Screen:
     """The two streams of one run. Leaving it takes the progress away and ends the last line of the answer.
 
@@ -21,7 +25,7 @@ class Screen:
         self.quiet = quiet
         self._progress: Progress | None = None
         self._stage = ""
-        self._open_line = False
+        self._open_line = self._open_thought = False
 
     def __enter__(self) -> Screen:
         return self
@@ -35,12 +39,26 @@ class Screen:
         self.calm()
         if self.quiet or not piece:
             return
+        if self._open_thought:
+            self.end_line()
         self.out.write(piece)
         self.out.flush()
         self._open_line = not piece.endswith("\n")
 
+    def thought(self, piece: str) -> None:
+        """Show on a terminal, dimmed, what the model thinks before it answers. It is no part of the answer."""
+        if self.quiet or not self.err.isatty():
+            return
+        self.calm()
+        self.err.write(f"{DIM}{piece}{PLAIN}")
+        self.err.flush()
+        self._open_thought = True
+
     def end_line(self) -> None:
-        """End the last line of the answer, if it is open."""
+        """End the last line of the answer or of a thought, if it is open."""
+        if self._open_thought:
+            self._open_thought = False
+            self.err.write("\n")
         if self._open_line:
             self.answer("\n")
 

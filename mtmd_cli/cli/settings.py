@@ -33,6 +33,7 @@ class Settings:
     images: tuple[str, ...]
     system: str | None
     chat: bool
+    template_values: Mapping[str, Any]
     max_tokens: int
     ignore_eos: bool
     alpha: str
@@ -51,10 +52,11 @@ def settings_from(ctx: click.Context) -> Settings:
     images = tuple(name for names in given["images"] for name in names)
     if images and not given["mmproj"]:
         raise UsageError("--image needs a vision projector", hint="name its GGUF file with --mmproj")
-    if given["raw"] and (given["system"] or _on_command_line(ctx, "chat_template", "chat_template_file")):
+    of_template = ("chat_template", "chat_template_file", "reasoning", "template_values")
+    if given["raw"] and (given["system"] or _on_command_line(ctx, *of_template)):
         raise UsageError(
             "--no-chat-template sends the question as it is, so a system prompt or a template has no place",
-            hint="leave out --no-chat-template, or -sys and the template",
+            hint="leave out --no-chat-template, or -sys and all about the template",
         )
     prompt = _prompt(ctx)
     # An image may be all that is said, and a raw prompt may begin from nothing.
@@ -69,6 +71,7 @@ def settings_from(ctx: click.Context) -> Settings:
         images=images,
         system=given["system"],
         chat=not given["raw"],
+        template_values=_template_values(ctx),
         max_tokens=given["max_tokens"],
         ignore_eos=given["ignore_eos"],
         alpha=given["alpha"],
@@ -86,6 +89,12 @@ def _prompt(ctx: click.Context) -> str:
         raise UsageError("there is no question", hint='give one with -p "..." or -f FILE; -f - reads standard input')
     prompt = ctx.params["prompt"] if source == "prompt" else read_text(ctx.params["prompt_file"])
     return unescape(prompt) if ctx.params["escape"] else prompt
+
+
+def _template_values(ctx: click.Context) -> dict[str, Any]:
+    """What chat templates know besides the conversation; most models that can think read `enable_thinking`."""
+    wish = {"on": {"enable_thinking": True}, "off": {"enable_thinking": False}}.get(ctx.params["reasoning"], {})
+    return {**(ctx.params["template_values"] or {}), **wish}
 
 
 def _load_arguments(ctx: click.Context) -> dict[str, Any]:

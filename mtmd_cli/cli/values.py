@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -62,6 +63,21 @@ class Files(click.ParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(incomplete, type="file")]
+
+
+class JSONObject(click.ParamType):
+    """A JSON object."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            self.fail(f"{value[:40]!r} is no JSON: {error}", param, ctx)
+        if not isinstance(found, dict):
+            self.fail(f'{value[:40]!r} is no JSON object, as in {{"key": true}}', param, ctx)
+        return found
 
 
 class Device(click.ParamType):

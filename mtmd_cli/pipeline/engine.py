@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -15,6 +16,7 @@ from mtmd_cli.image.load import Alpha, load_image, to_rgb
 from mtmd_cli.nn.cache import Cache
 from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.decoder import Decoder
+from mtmd_cli.pipeline.answer_stream import AnswerStream
 from mtmd_cli.pipeline.chunks import Chunk, ImageChunk, TextChunk, build_chunks, place_markers
 from mtmd_cli.pipeline.clock import Clock
 from mtmd_cli.pipeline.encoder import Picture, cut_picture, encode
@@ -25,9 +27,8 @@ from mtmd_cli.pipeline.positions import image_positions, text_positions
 from mtmd_cli.pipeline.prompt import render_prompt
 from mtmd_cli.pipeline.sampler import Sampler, Sampling
 from mtmd_cli.pipeline.trace import Trace
-from mtmd_cli.text.stops import StopTexts
-from mtmd_cli.text.stream import TextStream
 from mtmd_cli.text.template import ChatTemplate
+from mtmd_cli.text.thoughts import Part, marks_of
 from mtmd_cli.text.tokenizer import Tokenizer
 from mtmd_cli.vision.loader import Vision
 
@@ -104,6 +105,7 @@ class Engine:
         max_tokens: int = -1,
         ignore_eos: bool = False,
         alpha: Alpha = "drop",
+        template_values: Mapping[str, Any] | None = None,
         trace: Trace | None = None,
     ) -> Iterator[Event]:
         """Answer a question: Progress and TextPiece as they come, Finished at the end.
@@ -112,7 +114,8 @@ class Engine:
         files, or Pillow images. system: what the model is told before the prompt. chat: wrap both in the model's chat
         template; False sends the prompt as it is. sampling: None is `Sampling()`. max_tokens: -1 for as many as the
         context has room for. ignore_eos: go on where the model would end. alpha: "drop" shows the colours under
-        transparent pixels, "white" and "black" are grounds. trace: collects tensors on the way.
+        transparent pixels, "white" and "black" are grounds. template_values: what the template knows besides, as in
+        {"enable_thinking": False}. trace: collects tensors on the way.
 
         Every call begins anew, and whoever stops reading ends the answer. Raises MtmdError for what the caller can
         mend: at once where flags, markers or template do not fit, while reading where an image cannot be read or the
@@ -126,12 +129,13 @@ class Engine:
         texts = [place_markers(prompt, len(images))]
         template = self.template() if chat else None
         if template is not None:
-            texts = render_prompt(template, system, texts[0])
+            texts = render_prompt(template, system, texts[0], template_values)
         elif system:
             raise UsageError("a raw prompt has no place for a system message", hint="write it into the prompt itself")
         sampler = self._sampler(sampling or Sampling(), ignore_eos=ignore_eos)
-        stops = StopTexts(template.stops if template is not None else ())
-        return self._answer(texts, images, sampler, stops, max_tokens, alpha, trace)
+        marks = marks_of(template.source) if template is not None else None
+        stream = AnswerStream(self.tokenizer, template.stops if template is not None else (), marks, texts[-1])
+        return self._answer(texts, images, sampler, stream, max_tokens, alpha, trace)
 
     def _sampler(self, sampling: Sampling, *, ignore_eos: bool) -> Sampler:
         never = set(self.tokenizer.suppressed) | (set(self.tokenizer.eog) if ignore_eos else set())
@@ -149,7 +153,7 @@ class Engine:
         texts: Sequence[str],
         images: Sequence[ImageSource],
         sampler: Sampler,
-        stops: StopTexts,
+        stream: AnswerStream,
         max_tokens: int,
         alpha: Alpha,
         trace: Trace | None,
@@ -170,7 +174,7 @@ class Engine:
         position = chunks[-1].pos_end
 
         limit = max_tokens if max_tokens >= 0 else self.context
-        stream, tokens, shown = TextStream(), list[int](), list[str]()
+        tokens, parts = list[int](), list[Part]()
         reason: Reason = "length"
         logits = self._logits(hidden, trace)
         while len(tokens) < limit:
@@ -179,11 +183,10 @@ class Engine:
             if token in self.tokenizer.eog:
                 reason = "stop"
                 break
-            piece = stops.push(stream.push(self.tokenizer.piece(token)))
-            if piece:
-                shown.append(piece)
-                yield TextPiece(piece, token)
-            if stops.stopped:
+            for part in stream.push(token):
+                parts.append(part)
+                yield TextPiece(part.text, token, part.reasoning)
+            if stream.stopped:
                 reason = "stop"
                 break
             if cache.length >= self.context:
@@ -195,12 +198,12 @@ class Engine:
                 hidden = self._decode([token], position, cache)
                 logits = self._logits(hidden, trace)
             position += 1
-        rest = stops.push(stream.flush()) + stops.flush()
-        if rest:
-            shown.append(rest)
-            yield TextPiece(rest, None)
+        for part in stream.flush():
+            parts.append(part)
+            yield TextPiece(part.text, None, part.reasoning)
         timings = clock.timings(cache.length, len(tokens))
-        yield Finished(reason, "".join(shown), tuple(tokens), chunks, timings)
+        thought, text = ("".join(part.text for part in parts if part.reasoning is kind) for kind in (True, False))
+        yield Finished(reason, text, tuple(tokens), chunks, timings, thought.strip())
 
     def _picture(self, source: ImageSource, alpha: Alpha) -> Picture:
         assert self.vision is not None, "an image without a tower"

@@ -21,10 +21,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class TextPiece:
-    """Whole characters of the answer, and the token that completed them (None for what the end set free)."""
+    """Whole characters, and the token that completed them (None for what the end set free).
+
+    reasoning: the model thinks, and does not answer yet.
+    """
 
     text: str
     token: int | None
+    reasoning: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Finished:
     """The whole answer.
 
     reason: "stop" when the model ended it, "length" when max_tokens did, "context" when no position was left.
-    tokens: all that were generated, the ending one included.
+    tokens: all that were generated, the ending one included. reasoning: what the model thought before it answered.
     """
 
     reason: Reason
@@ -52,6 +56,7 @@ class Finished:
     tokens: tuple[int, ...]
     chunks: tuple[Chunk, ...]
     timings: Timings
+    reasoning: str = ""
 
 
 Event: TypeAlias = Progress | TextPiece | Finished

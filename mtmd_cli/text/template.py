@@ -86,7 +86,7 @@ class ChatTemplate:
                 raise UsageError(error.message, hint="correct the source, or give the name of a template") from None
             raise
 
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True, **kwargs: Any) -> str:
+    def render(self, messages: Sequence[Message], /, *, add_generation_prompt: bool = True, **kwargs: Any) -> str:
         """The whole conversation as one text; `kwargs` are what this template knows besides (`enable_thinking`).
 
         Raises UsageError with the template's own words when it refuses the conversation.
@@ -131,13 +131,13 @@ class ChatTemplate:
     def _run(self, turns: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
         today = date.today()
         values = {
-            "messages": turns,
             "bos_token": self.bos,
             "eos_token": self.eos,
             "enable_thinking": True,
             "date_string": today.strftime("%d %b %Y"),
             "datetime": today.strftime("%b %d %Y"),
             **settings,
+            "messages": turns,
         }
         meter = Meter(CHARACTERS + PASSES * sum(len(str(turn["content"])) for turn in turns))
         return run_template(self._code, meter, values)

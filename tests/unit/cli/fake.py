@@ -20,6 +20,7 @@ class Progress:
 class TextPiece:
     text: str
     token: int
+    reasoning: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Finished:
     tokens: tuple[int, ...]
     chunks: tuple[dict[str, Any], ...]
     timings: dict[str, float | None]
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class FakeApi:
     """Stands for `mtmd_cli`: notes what it is called with, and answers with `pieces`, or raises one of them."""
 
     pieces: tuple[str | BaseException, ...] = ("A ", "cat.")
+    thought: str = ""
     loading: BaseException | None = None
     asking: BaseException | None = None
     reason: str = "stop"
@@ -87,10 +90,12 @@ class FakeApi:
 
     def _answer(self) -> Iterator[object]:
         yield Progress("encoding", 1, 2)
+        if self.thought:
+            yield TextPiece(self.thought, 0, reasoning=True)
         for token, piece in enumerate(self.pieces):
             if isinstance(piece, BaseException):
                 raise piece
             yield TextPiece(piece, token)
         text = "".join(piece for piece in self.pieces if isinstance(piece, str))
         chunk = {"type": "text", "tokens": (1, 2), "pos_0": 0}
-        yield Finished(self.reason, text, tuple(range(len(self.pieces))), (chunk,), self.timings)
+        yield Finished(self.reason, text, tuple(range(len(self.pieces))), (chunk,), self.timings, self.thought)

@@ -58,6 +58,7 @@ def test_json_is_one_object(run: Run) -> None:
     assert outcome.err == ""
     assert told == {
         "text": "A café",
+        "reasoning": "",
         "tokens": [0, 1],
         "reason": "stop",
         "chunks": [{"type": "text", "tokens": [1, 2], "pos_0": 0}],
@@ -167,6 +168,30 @@ def test_a_terminal_sees_progress_until_the_answer_begins() -> None:
     assert "loading" in seen and "encoding" in seen and "2/4" in seen
     assert err.getvalue() == seen
     assert out.getvalue() == "A cat.\n"
+
+
+def test_a_terminal_sees_thoughts_dimmed_and_apart_from_the_answer() -> None:
+    err, out = Terminal(), Terminal()
+    with Screen(out, err) as screen:
+        screen.thought("Hm")
+        screen.thought(".")
+        screen.answer("A cat.")
+    assert (err.getvalue(), out.getvalue()) == ("\033[2mHm\033[m\033[2m.\033[m\n", "A cat.\n")
+
+
+def test_a_pipe_gets_no_thoughts(run: Run) -> None:
+    outcome = run(*ASK, api=FakeApi(thought="Hm."))
+    assert (outcome.out, outcome.err) == ("A cat.\n", "")
+
+
+def test_json_tells_thoughts_beside_the_answer(run: Run) -> None:
+    told = json.loads(run(*ASK, "--json", api=FakeApi(thought="Hm.")).out)
+    assert (told["text"], told["reasoning"]) == ("A cat.", "Hm.")
+
+
+def test_thoughts_without_an_answer_are_told(run: Run) -> None:
+    outcome = run(*ASK, api=FakeApi((), thought="Hm."))
+    assert outcome.out == "" and "gave no answer" in outcome.err
 
 
 def test_the_process_tells_what_it_costs() -> None:

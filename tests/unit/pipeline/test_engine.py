@@ -122,6 +122,28 @@ def test_pieces_join_to_the_text_and_never_hold_half_a_character(load: Load) -> 
     assert isinstance(events[-1], Finished) and events[-1].text == "é!"
 
 
+THINKER = """{{ messages[0].content }}{% if enable_thinking %}<{% else %}</{% endif %}think>
+{%- if false %}</think>{% endif %}"""
+
+
+@pytest.mark.parametrize(
+    ("values", "text", "reasoning"),
+    [
+        (None, "b", "a"),
+        ({"enable_thinking": True}, "b", "a"),
+        ({"enable_thinking": False}, "a</think>b", ""),
+    ],
+)
+def test_thoughts_are_told_apart(values: dict[str, bool] | None, text: str, reasoning: str, load: Load) -> None:
+    engine = load(chat_template=THINKER)
+    say(engine, *b"a</think>b")
+    *events, finished = engine.stream("Hi", template_values=values, max_tokens=10)
+    assert isinstance(finished, Finished) and (finished.text, finished.reasoning) == (text, reasoning)
+    pieces = [event for event in events if isinstance(event, TextPiece)]
+    assert "".join(piece.text for piece in pieces if not piece.reasoning) == text
+    assert "".join(piece.text for piece in pieces if piece.reasoning) == reasoning
+
+
 def test_what_never_becomes_a_character_is_shown_at_the_end(load: Load) -> None:
     engine = load()
     say(engine, "é".encode()[0])

@@ -57,6 +57,10 @@ def test_passes_settings_through() -> None:
     )
 
 
+def test_no_value_takes_the_place_of_the_conversation() -> None:
+    assert render("{{ messages[0].content }}", messages=[], self=1) == render("{{ messages[0].content }}")
+
+
 def test_refusal_is_told_in_the_templates_own_words() -> None:
     with pytest.raises(UsageError, match="refuses this conversation: Roles must alternate") as caught:
         render("{{ raise_exception('Roles must alternate') }}")
