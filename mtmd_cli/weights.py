@@ -20,6 +20,9 @@ from mtmd_cli.gguf import PackedTensor
 # The number of a layer in the name of one of its tensors.
 LAYER = re.compile(r"(?<=^blk\.)\d+(?=\.)")
 
+# As much of a file may lie in memory beside what was made of it.
+READ_BYTES = 64 << 20
+
 Tensors = Mapping[str, PackedTensor]
 Fixup = Callable[[dict[str, PackedTensor]], None]
 
@@ -42,16 +45,30 @@ class Finisher(Protocol):
         ...
 
 
-def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: torch.device, dtype: torch.dtype) -> None:
+def load_weights(
+    module: nn.Module,
+    tensors: Tensors,
+    *,
+    source: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    release_pages: Callable[[], None] = lambda: None,
+) -> None:
     """Fill every slot of `module` (on the meta device) from `tensors`, and leave it ready in eval mode on `device`.
 
-    dtype: for dense weights; a module with `stored_dtype` (norms) keeps its own. source: for the errors.
+    dtype: for dense weights; a module with `stored_dtype` (norms) keeps its own. source: for the errors. release_pages:
+    gives back the memory of what was read from the file, called now and then so that two copies never add up.
     Raises UnsupportedModel for missing or unused names, GGUFError for a shape that does not fit.
     """
     slots = {name: (owner, leaf) for name, owner, leaf in _slots(module)}
     _check_names(module, tensors, source)
+    read = 0
     for name, (owner, leaf) in slots.items():
         tensor = tensors[name]
+        read += tensor.nbytes
+        if read > READ_BYTES:
+            release_pages()
+            read = 0
         slot: Tensor = getattr(owner, leaf)
         if _trimmed(slot.shape) != _trimmed(tensor.shape):
             raise GGUFError(
@@ -62,6 +79,7 @@ def load_weights(module: nn.Module, tensors: Tensors, *, source: str, device: to
             continue
         dense = tensor.dequantise(getattr(owner, "stored_dtype", dtype)).to(device)
         setattr(owner, leaf, nn.Parameter(dense.view(slot.shape), requires_grad=False))
+    release_pages()
     for part in module.modules():
         if isinstance(part, Finisher):
             part.on_loaded(device)

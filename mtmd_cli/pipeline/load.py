@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mtmd_cli.errors import UnsupportedModel, UsageError
 from mtmd_cli.gguf import GGUFFile, open_gguf
@@ -18,7 +19,7 @@ from mtmd_cli.pipeline.placement import choose_device, choose_dtype, set_threads
 from mtmd_cli.text.tokenizer import Tokenizer
 from mtmd_cli.vision.config import TokenLimits
 from mtmd_cli.vision.loader import Vision, build_vision
-from mtmd_cli.weights import load_weights
+from mtmd_cli.weights import Tensors, load_weights
 
 
 def load(
@@ -86,10 +87,8 @@ def load(
         vision, vision_tensors = build_vision(vision_file, limits, as_trained=preproc == "hf")
         _check_pair(decoder, vision, language_file, vision_file)
         vision_flash = choose_flash(vision.tower, mmproj_flash_attn or flash_attn, vision_device, vision_kind)
-        load_weights(
-            vision.tower, vision_tensors, source=vision_file.path.name, device=vision_device, dtype=vision_kind
-        )
-    load_weights(decoder, language_tensors, source=language_file.path.name, device=language_device, dtype=kind)
+        _fill(vision.tower, vision_tensors, vision_file, vision_device, vision_kind)
+    _fill(decoder, language_tensors, language_file, language_device, kind)
     # Activations in int8 are not what "f32" asks for.
     packing = interleave_weights(decoder, kind, language_file.release_pages) if dtype != "f32" else None
     return Engine(
@@ -110,6 +109,10 @@ def load(
         chat_template=chat_template,
         jinja=jinja,
     )
+
+
+def _fill(module: nn.Module, tensors: Tensors, file: GGUFFile, device: torch.device, dtype: torch.dtype) -> None:
+    load_weights(module, tensors, source=file.path.name, device=device, dtype=dtype, release_pages=file.release_pages)
 
 
 def _check_pair(decoder: Decoder, vision: Vision, language_file: GGUFFile, vision_file: GGUFFile) -> None:

@@ -51,6 +51,17 @@ def test_everything_finds_its_place() -> None:
     assert not tower.training and not any(parameter.requires_grad for parameter in tower.parameters())
 
 
+def test_the_memory_of_the_file_is_given_back_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtmd_cli.weights.READ_BYTES", 20)  # the norm has 16 bytes, the matrix 32
+    given_back = []
+    with torch.device("meta"):
+        tower = Tower()
+    load_weights(
+        tower, file(), source="tiny.gguf", device=CPU, dtype=torch.float32, release_pages=lambda: given_back.append(1)
+    )
+    assert len(given_back) == 2  # before the second would lie beside the first, and at the end
+
+
 def test_norms_stay_in_f32() -> None:
     kinds = {name: parameter.dtype for name, parameter in load(file(), torch.bfloat16).named_parameters()}
     assert kinds == {"blk.0.norm.weight": torch.float32, "blk.0._inner.up.weight": torch.bfloat16}
