@@ -178,7 +178,10 @@ class Decoder(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """(n, width) -> (n, vocabulary) f32"""
         x = self.output_norm(hidden)
-        scores = (self.output(x) if self.output is not None else self.token_embd.project(x)).float()
+        head = self.token_embd if self.output is None else self.output
+        # Rounded to bf16, close logits become equal ones; the kernels give f32 at no cost.
+        x = x if head.layout is None else x.float()
+        scores = (head.project(x) if isinstance(head, Embedding) else head(x)).float()
         scores, cap = scores * self.spec.logit_scale, self.spec.logit_cap
         return scores if cap is None else cap * torch.tanh(scores / cap)
 
