@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mtmd_cli.gguf import GGMLType, PackedTensor
 from mtmd_cli.nn import interleaved
 from mtmd_cli.nn.interleaved import can_interleave
-from mtmd_cli.nn.kernels.cpu.library import library
+from mtmd_cli.nn.kernels.cpu.library import Instructions, library
 from mtmd_cli.nn.linear import Embedding, Linear
 from mtmd_cli.nn.moe import ExpertLinear
 from mtmd_cli.nn.parts import Parts
@@ -82,6 +82,12 @@ def test_what_the_kernels_do_not_take_has_a_reason(
     kind: GGMLType | None, columns: int, device: str, dtype: torch.dtype, reason: str
 ) -> None:
     assert can_interleave(kind, columns, torch.device(device), dtype) == reason
+
+
+def test_without_vectors_torch_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mtmd_cli.nn.kernels.cpu.library.instructions_here", lambda: [Instructions.PLAIN])
+    reason = library.__wrapped__()
+    assert isinstance(reason, str) and "AVX2" in reason
 
 
 @with_kernels
