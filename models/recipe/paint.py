@@ -1,4 +1,4 @@
-"""Draw a batch of scenes: every point of every picture by itself, so one compiled program does it all on a GPU."""
+"""Draw a batch of scenes: each thing is a texture that an affine map lays into the picture."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from torch.nn import functional as F
 
 from models.recipe import things
 from models.recipe.assets import CHARACTERS, GLYPH, SIDE
+from models.recipe.photos import read_photos
 from models.recipe.scenes import GROUND, TEXT, TEXTS, THING, THINGS, Assets
 
+STRIP = 640  # columns of a text's texture
 LEVELS = 3  # of blur: for sprites and glyphs shown smaller than they are stored
 HELD_OUT_FONTS = 7  # every seventh font is never trained on
+UNSEEN_WORDS = 4000  # nor are these words
 
 
 class Paints:
     """The textures: sprites (level, sprite, SIDE, SIDE, 6: colour, alpha, fat alpha, edges), glyphs, photos."""
 
-    def __init__(self, pack: Path, photos: Path | None, styles: list[int], device: str, *, unseen_fonts: bool = False):
-        data = np.load(pack)
+    def __init__(self, pack: Path, photos: Path | None, styles: list[int], device: str, *, unseen: bool = False):
+        self.dtype = torch.float16 if "cuda" in device else torch.float32
+        data = {key: value for key, value in np.load(pack).items()}
         ends = data["sprite_ends"]
         raw = data["sprite_bytes"].tobytes()
         keep = [i for i, style in enumerate(data["sprite_style"]) if style in styles]
@@ -43,16 +47,16 @@ class Paints:
         self.glyphs = _levels(torch.from_numpy(data["glyphs"]).flatten(0, 1)[..., None].to(device))
         self.photos = torch.zeros(1, 8, 8, 3, dtype=torch.uint8, device=device)
         if photos is not None:
-            self.photos = torch.from_numpy(np.load(photos)["photos"]).to(device)
+            self.photos = torch.from_numpy(read_photos(photos)).to(device)
         fonts = range(len(data["font_names"]))
         self.assets = Assets(
             names=sorted(sprites),
             sprites=sprites,
             shape_sprites=len(keep),
-            fonts=[i for i in fonts if (i % HELD_OUT_FONTS == 3) == unseen_fonts],
+            fonts=[i for i in fonts if (i % HELD_OUT_FONTS == 3) == unseen],
             advances=data["advances"],
             characters=CHARACTERS,
-            words=[str(word) for word in data["words"]],
+            words=[str(word) for word in (data["words"][-UNSEEN_WORDS:] if unseen else data["words"][:-UNSEEN_WORDS])],
             photos=len(self.photos) if photos is not None else 0,
         )
 
@@ -129,128 +133,125 @@ def _levels(x: Tensor) -> Tensor:
     return torch.stack(out)
 
 
-def _sample(texture: Tensor, index: Tensor, x: Tensor, y: Tensor, channels: int) -> list[Tensor]:
-    """Bilinear. texture: (n, side, side, c) uint8; index, x, y: (b, h, w), x and y in pixels -> c of (b, h, w), 0..1"""
-    side, stride = texture.shape[1], texture.shape[3]
-    flat = texture.reshape(-1)
-    x, y = x.clamp(0, side - 1.001), y.clamp(0, side - 1.001)
-    x0, y0 = x.floor(), y.floor()
-    fx, fy = x - x0, y - y0
-    base = ((index * side + y0.long()) * side + x0.long()) * stride
-    out = []
-    for c in range(channels):
-        p = base + c
-        top = flat[p] * (1 - fx) + flat[p + stride] * fx
-        low = flat[p + side * stride] * (1 - fx) + flat[p + (side + 1) * stride] * fx
-        out.append((top * (1 - fy) + low * fy) / 255)
-    return out
-
-
 def paint(
-    batch: dict[str, Tensor], sprites: Tensor, glyphs: Tensor, photos: Tensor, blobs: Tensor, rows: int, columns: int
+    batch: dict[str, Tensor], paints: Paints, blobs: Tensor, rows: int, columns: int, step: int = 8
 ) -> tuple[Tensor, Tensor]:
-    """The pictures (b, 3, rows, columns), 0..1, and for each point the class of what lies there.
+    """The pictures (b, 3, rows, columns), 0..1, and for each `step`-th point the class of what lies there.
 
     blobs: smooth noise (b, 3, rows, columns) of about -1 to 1.
     """
-    size, device = batch["size"], batch["size"].device
-    x = ((torch.arange(columns, device=device) + 0.5) / columns)[None, None, :] * size[:, 0, None, None]
-    y = ((torch.arange(rows, device=device) + 0.5) / rows)[None, :, None] * size[:, 1, None, None]
-    x, y = x.expand(-1, rows, -1), y.expand(-1, -1, columns)
+    size, kind = batch["size"], paints.dtype
     scale = max(rows, columns)
-    r, g, b = _ground(batch["ground"], x, y, size, photos, blobs)
-    label = torch.zeros_like(x, dtype=torch.long)
+    out = _ground(batch["ground"], size, paints, blobs.to(kind), rows, columns)
+    textures = _textures(batch, paints, scale)
+    label = torch.zeros(len(out), rows // step, columns // step, dtype=torch.long, device=out.device)
     for slot in range(THINGS):
-        row = {key: batch["things"][:, slot, i, None, None] for i, key in enumerate(THING)}
-        sprite = batch["sprite"][:, slot, None, None]
-        colours, alpha = _thing(row, sprite, sprites, x, y, scale)
-        r, g, b = (old + (new - old) * alpha for old, new in zip((r, g, b), colours))
-        label = torch.where(alpha > 0.5, batch["thing_class"][:, slot, None, None], label)
+        row = {key: batch["things"][:, slot, i] for i, key in enumerate(THING)}
+        grid = _grid(row, size, row["x"], row["y"], rows, columns).to(kind)
+        warped = F.grid_sample(textures[:, slot], grid, mode="bilinear", align_corners=False)
+        alpha = warped[:, 3:] * (batch["sprite"][:, slot, None, None, None] >= 0)
+        out = out * (1 - alpha) + warped[:, :3] * (batch["sprite"][:, slot, None, None, None] >= 0)
+        fine = alpha[:, 0, step // 2 :: step, step // 2 :: step]
+        label = torch.where(fine > 0.5, batch["thing_class"][:, slot, None, None], label)
     for slot in range(TEXTS):
-        row = {key: batch["texts"][:, slot, i, None, None] for i, key in enumerate(TEXT)}
-        font = batch["font"][:, slot, None, None]
-        alpha, letter, inside = _text(
-            row, font, batch["letters"][:, slot], batch["starts"][:, slot], glyphs, x, y, scale
-        )
-        r, g, b = (old + (row[c] - old) * alpha for old, c in zip((r, g, b), "rgb"))
-        label = torch.where(inside, letter + 1, label)
-    return torch.stack((r, g, b), 1).clamp(0, 1), label
+        row = {key: batch["texts"][:, slot, i] for i, key in enumerate(TEXT)}
+        strip, letter = _strip(row, batch["font"][:, slot], batch["letters"][:, slot], batch["starts"][:, slot], paints, scale)
+        half = row["total"].clamp(min=1e-3) / 2
+        across = row | {"a": row["a"] / half, "b": row["b"] / half, "c": row["c"] * 2, "d": row["d"] * 2}
+        grid = _grid(across, size, row["x"], row["y"], rows, columns)
+        there = (batch["font"][:, slot] >= 0)[:, None, None]
+        alpha = F.grid_sample(strip[:, None], grid.to(kind), mode="bilinear", align_corners=False) * there[:, None]
+        ink = torch.stack([row[c] for c in "rgb"], 1)[:, :, None, None].to(kind)
+        out = out + (ink - out) * alpha
+        s, t = grid[:, step // 2 :: step, step // 2 :: step].unbind(-1)
+        column = ((s * 0.5 + 0.5) * STRIP).long().clamp(0, STRIP - 1)
+        found = letter.gather(1, column.flatten(1)).view_as(column) + 1
+        label = torch.where((s.abs() < 1) & (t.abs() < 0.6) & there, found, label)
+    return out.float().clamp(0, 1), label
 
 
-def _ground(table: Tensor, x: Tensor, y: Tensor, size: Tensor, photos: Tensor, blobs: Tensor) -> list[Tensor]:
-    row = {key: table[:, i, None, None] for i, key in enumerate(GROUND)}
-    mix = ((x - 0.5 * size[:, 0, None, None]) * row["dir_x"] + (y - 0.5 * size[:, 1, None, None]) * row["dir_y"]) * 1.2
-    mix = (mix + 0.5 + row["shift"]).clamp(0, 1)
-    wave = torch.sin(x * row["pat_x"] + y * row["pat_y"]) * torch.sin(
-        x * row["pat_x2"] + y * row["pat_y2"] + row["pat_phase"]
+def _grid(row: dict[str, Tensor], size: Tensor, x: Tensor, y: Tensor, rows: int, columns: int) -> Tensor:
+    """Where each point of the picture lies in a texture's square of -1 to 1: (b, rows, columns, 2)."""
+    width, height = size[:, 0] / 2, size[:, 1] / 2
+    dx, dy = width - x, height - y
+    theta = torch.stack(
+        (
+            torch.stack((row["a"] * width, row["b"] * height, row["a"] * dx + row["b"] * dy), 1),
+            torch.stack((row["c"] * width, row["d"] * height, row["c"] * dx + row["d"] * dy), 1),
+        ),
+        1,
     )
-    pattern = row["pattern"] * (wave * 8).clamp(-1, 1)
-    width, height = size[:, 0, None, None], size[:, 1, None, None]
-    side = photos.shape[1]
-    index = (row["photo"].long() - 1).clamp(min=0)
-    photo = _sample(
-        photos, index.expand_as(x), (row["photo_x"] + x * row["photo_scale"]) * side,
-        (row["photo_y"] + y * row["photo_scale"]) * side, 3,
-    )  # fmt: skip
-    rim = torch.minimum(torch.minimum(x, width - x), torch.minimum(y, height - y)) < row["border"]
-    out = []
-    for c, name in enumerate("rgb"):
-        level = row[name + "0"] + (row[name + "1"] - row[name + "0"]) * mix + pattern + row["blobs"] * blobs[:, c]
-        level = torch.where(row["photo"] > 0, photo[c], level)
-        out.append(torch.where(rim, row["border_level"], level))
-    return out
+    return F.affine_grid(theta, [len(x), 1, rows, columns], align_corners=False)
 
 
-def _thing(row: dict[str, Tensor], sprite: Tensor, sprites: Tensor, x: Tensor, y: Tensor, scale: int):
-    dx, dy = x - row["x"], y - row["y"]
-    u = row["a"] * dx + row["b"] * dy
-    v = row["c"] * dx + row["d"] * dy
-    u, v = (
-        u + row["wave_x"] * torch.sin(v * row["freq_x"] + row["phase_x"]),
-        v + row["wave_y"] * torch.sin(u * row["freq_y"] + row["phase_y"]),
-    )
-    inside = (u.abs() < 1) & (v.abs() < 1) & (sprite >= 0)
-    level = (torch.log2(SIDE / (2 * row["size"] * scale + 1e-3)) + 0.5).clamp(0, LEVELS - 1).long()
-    index = (level * sprites.shape[1] + sprite.clamp(min=0)).expand_as(x)
-    r, g, b, alpha, fat, edge = _sample(
-        sprites.flatten(0, 1), index, (u * 0.5 + 0.5) * SIDE - 0.5, (v * 0.5 + 0.5) * SIDE - 0.5, 6
-    )
+def _textures(batch: dict[str, Tensor], paints: Paints, scale: int) -> Tensor:
+    """The pictograms and shapes of the scenes, coloured and bent: (b, THINGS, 4, SIDE, SIDE), times alpha."""
+    row = {key: batch["things"][..., i, None, None, None].to(paints.dtype) for i, key in enumerate(THING)}
+    size = batch["things"][..., THING.index("size")]
+    level = (torch.log2(SIDE / (2 * size * scale + 1e-3)) + 0.5).clamp(0, LEVELS - 1).long()
+    x = paints.sprites[level, batch["sprite"].clamp(min=0)].permute(0, 1, 4, 2, 3).to(paints.dtype) / 255
+    colour, alpha, fat, edge = x[:, :, :3], x[:, :, 3:4], x[:, :, 4:5], x[:, :, 5:6]
     # Hue turns about the grey axis; saturation is the distance from it.
-    cos, sin = torch.cos(row["hue"]), torch.sin(row["hue"]) * 0.57735
-    grey = (r + g + b) / 3
-    r, g, b = (
-        grey + row["saturation"] * (cos * (p - grey) + sin * (q - s))
-        for p, q, s in ((r, b, g), (g, r, b), (b, g, r))
-    )
-    colours = []
-    line = (row["edge"] * edge).clamp(0, 1)
-    for name, level_ in (("r", r), ("g", g), ("b", b)):
-        out = (level_.clamp(1e-3, 1) ** row["gamma"] * row["gain"]).clamp(0, 1)
-        steps = row["levels"]
-        out = torch.where(steps > 0, (out * steps).round() / steps.clamp(min=1), out)
-        out = out * (1 - line)
-        out = torch.where(row["recolour"] > 0, row[name], out)
-        out = torch.where(row["outline"] > 0, row["outline_" + name] + (out - row["outline_" + name]) * alpha, out)
-        colours.append(out)
+    grey = colour.mean(2, keepdim=True)
+    turned = torch.sin(row["hue"]) * 0.57735 * (colour.roll(1, 2) - colour.roll(-1, 2))
+    colour = grey + row["saturation"] * (torch.cos(row["hue"]) * (colour - grey) + turned)
+    colour = (colour.clamp(1e-3, 1) ** row["gamma"] * row["gain"]).clamp(0, 1)
+    steps = row["levels"]
+    colour = torch.where(steps > 0, (colour * steps).round() / steps.clamp(min=1), colour)
+    colour = colour * (1 - (row["edge"] * edge).clamp(0, 1))
+    own = torch.cat([row[c] for c in "rgb"], 2)
+    colour = torch.where(row["recolour"] > 0, own, colour)
+    rim = torch.cat([row["outline_" + c] for c in "rgb"], 2)
+    colour = torch.where(row["outline"] > 0, rim + (colour - rim) * alpha, colour)
     alpha = torch.where(row["outline"] > 0, fat, alpha)
-    return colours, torch.where(inside, alpha, 0.0)
+    drawn = torch.cat((colour * alpha, alpha), 2).flatten(0, 1)
+    place = (torch.arange(SIDE, device=x.device) + 0.5) / SIDE * 2 - 1
+    flat = {key: batch["things"][..., THING.index(key)].flatten()[:, None] for key in ("wave_x", "freq_x", "phase_x", "wave_y", "freq_y", "phase_y")}
+    u = place + 0 * flat["wave_x"]
+    shift_x = flat["wave_x"] * torch.sin(u * flat["freq_x"] + flat["phase_x"])  # of each row
+    shift_y = flat["wave_y"] * torch.sin(u * flat["freq_y"] + flat["phase_y"])  # of each column
+    grid = torch.stack((u[:, None, :] + shift_x[:, :, None], u[:, :, None] + shift_y[:, None, :]), -1)
+    bent = F.grid_sample(drawn, grid.to(drawn.dtype), mode="bilinear", align_corners=False)
+    return bent.unflatten(0, size.shape)
 
 
-def _text(row: dict, font: Tensor, letters: Tensor, starts: Tensor, glyphs: Tensor, x: Tensor, y: Tensor, scale: int):
-    dx, dy = x - row["x"], y - row["y"]
-    s = row["a"] * dx + row["b"] * dy + row["total"] / 2
-    t = row["c"] * dx + row["d"] * dy + 0.5
-    place = torch.zeros_like(s)
-    letter = torch.zeros_like(s, dtype=torch.long) + letters[:, 0, None, None]
-    for i in range(1, starts.shape[1]):
-        after = s >= starts[:, i, None, None]
-        place = torch.where(after, starts[:, i, None, None], place)
-        letter = torch.where(after, letters[:, i, None, None], letter)
-    inside = (s >= 0) & (s < row["total"]) & (t > 0) & (t < 1) & (font >= 0)
+def _strip(row: dict[str, Tensor], font: Tensor, letters: Tensor, starts: Tensor, paints: Paints, scale: int):
+    """A text as a texture of coverage (b, GLYPH, STRIP), and the letter of each of its columns (b, STRIP)."""
+    s = (torch.arange(STRIP, device=font.device) + 0.5) / STRIP * row["total"][:, None]
+    index = ((s[:, :, None] >= starts[:, None]).sum(-1) - 1).clamp(min=0)
+    letter = letters.gather(1, index)
+    column = ((s - starts.gather(1, index)) * GLYPH + 6).long().clamp(0, GLYPH - 1)
     level = (torch.log2(GLYPH / (row["size"] * scale + 1e-3)) + 0.3).clamp(0, LEVELS - 1).long()
-    index = level * glyphs.shape[1] + font.clamp(min=0) * len(CHARACTERS) + letter
-    (alpha,) = _sample(glyphs.flatten(0, 1), index, (s - place) * GLYPH + 5.5, t * GLYPH - 0.5, 1)
-    return torch.where(inside, alpha, 0.0), letter, inside & (t > 0.2) & (t < 0.8)
+    glyph = font.clamp(min=0)[:, None] * len(CHARACTERS) + letter
+    strip = paints.glyphs[level[:, None], glyph, :, column, 0]  # (b, STRIP, GLYPH)
+    return strip.transpose(1, 2).to(paints.dtype) / 255, letter
+
+
+def _ground(table: Tensor, size: Tensor, paints: Paints, blobs: Tensor, rows: int, columns: int) -> Tensor:
+    row = {key: table[:, i, None, None, None] for i, key in enumerate(GROUND)}
+    width, height = size[:, 0, None, None, None], size[:, 1, None, None, None]
+    x = ((torch.arange(columns, device=table.device) + 0.5) / columns) * width
+    y = ((torch.arange(rows, device=table.device) + 0.5) / rows)[:, None] * height
+    mix = ((x - 0.5 * width) * row["dir_x"] + (y - 0.5 * height) * row["dir_y"]) * 1.2
+    mix = (mix + 0.5 + row["shift"]).clamp(0, 1).to(paints.dtype)
+    wave = torch.sin(x * row["pat_x"] + y * row["pat_y"])
+    wave = wave * torch.sin(x * row["pat_x2"] + y * row["pat_y2"] + row["pat_phase"])
+    pattern = (row["pattern"] * (wave * 8).clamp(-1, 1)).to(paints.dtype)
+    first, second = (torch.cat([row[c + n] for c in "rgb"], 1).to(paints.dtype) for n in "01")
+    out = first + (second - first) * mix + pattern + row["blobs"].to(paints.dtype) * blobs
+    if paints.assets.photos:
+        index = (row["photo"].long().flatten() - 1).clamp(min=0)
+        scale = row["photo_scale"]
+        grid = torch.cat(
+            ((row["photo_x"] + x * scale).expand(-1, 1, rows, columns), (row["photo_y"] + y * scale).expand(-1, 1, rows, columns)), 1
+        )
+        grid = (grid * 2 - 1).permute(0, 2, 3, 1).to(paints.dtype)
+        photo = F.grid_sample(
+            paints.photos[index].permute(0, 3, 1, 2).to(paints.dtype) / 255, grid, padding_mode="border", align_corners=False
+        )
+        out = torch.where(row["photo"] > 0, photo, out)
+    rim = torch.minimum(torch.minimum(x, width - x), torch.minimum(y, height - y)) < row["border"]
+    return torch.where(rim, row["border_level"].to(paints.dtype), out).clamp(0, 1)
 
 
 def smooth_noise(batch: int, rows: int, columns: int, device: str | torch.device, generator: torch.Generator) -> Tensor:
@@ -272,7 +273,7 @@ def spoil(x: Tensor, grain: Tensor, generator: torch.Generator) -> Tensor:
     soft = F.interpolate(small, x.shape[2:], mode="bicubic", align_corners=False)
     coded = batch // 4
     x = torch.cat((soft, jpeg(x[blurred : blurred + coded], generator), x[blurred + coded :]))
-    light = 1 + 0.12 * torch.randn(batch, 3, 1, 1, device=device, generator=generator) * (
+    light = 1 + 0.05 * torch.randn(batch, 3, 1, 1, device=device, generator=generator) * (
         torch.rand(batch, 1, 1, 1, device=device, generator=generator) < 0.3
     )
     return ((x * light).clamp(0, 1) * 255).round() / 255

@@ -246,7 +246,7 @@ def random_text(rng: Random, assets: Assets) -> str:
 
 
 def _jittered(rng: Random, colour: str) -> tuple[float, ...]:
-    spread = 12 if colour in ("black", "white", "grey") else 22
+    spread = 8 if colour in ("black", "white", "grey") else 14
     return tuple(min(255, max(0, level + rng.uniform(-spread, spread))) / 255 for level in things.COLOURS[colour])
 
 
