@@ -69,7 +69,9 @@ def text(weights: dict[str, torch.Tensor], tokenizer: Path, shape: Shape, out: P
     writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE)
     names = ("token_embd.", "output_norm.", "blk.")
-    write(writer, {name: tensor for name, tensor in weights.items() if name.startswith(names)})
+    kept = {name: tensor for name, tensor in weights.items() if name.startswith(names)}
+    kept["token_embd.weight"] = kept["token_embd.weight"][: len(tokens)]  # no row for tokens that were never made
+    write(writer, kept)
 
 
 def mmproj(weights: dict[str, torch.Tensor], shape: Shape, out: Path) -> None:
