@@ -4,21 +4,19 @@ WORKERS ?= 2
 BIN     := .venv/bin
 READY   := .venv/.ready
 
-# What `make demo` asks; give your own like this: make demo MODEL=m.gguf MMPROJ=p.gguf IMAGE=photo.jpg PROMPT="How many?"
-RANDOM  := tests/golden/idefics3
-MODEL   ?= $(RANDOM)/text.gguf
-MMPROJ  ?= $(RANDOM)/mmproj.gguf
-IMAGE   ?= tests/golden/images/test-1.jpeg
+# What `make demo` asks of each picture, and which; others like this: make demo IMAGES=cat.png PROMPT="How many?"
+IMAGES  ?= models/demo/things.png models/demo/shapes.png models/demo/word.png
 PROMPT  ?= What is in this picture?
-OPTIONS ?= --temp 0 -n 24
+OPTIONS ?= --temp 0
 
 .DEFAULT_GOAL := help
 .PHONY: demo test lint style types layers format docs clean help
 
-demo: $(READY)  ## answer a question about a picture that lies in the repository
-	@test "$(MODEL)" != $(RANDOM)/text.gguf || \
-	  echo "This model is tiny and its weights are random: all parts work together here, but the words mean nothing."
-	$(BIN)/mtmd-cli -m "$(MODEL)" --mmproj "$(MMPROJ)" --image "$(IMAGE)" -p "$(PROMPT)" $(OPTIONS)
+demo: $(READY)  ## ask the model of the package about pictures that lie in the repository
+	@for image in $(IMAGES); do \
+	  echo "$$image: $(PROMPT)"; \
+	  $(BIN)/mtmd-cli --image "$$image" -p "$(PROMPT)" $(OPTIONS) || exit; \
+	done
 
 test: $(READY)  ## run every test that needs no GPU, and hold coverage at 90 percent or more
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term

@@ -157,7 +157,7 @@ def paint(
         row = {key: batch["texts"][:, slot, i] for i, key in enumerate(TEXT)}
         strip, letter = _strip(row, batch["font"][:, slot], batch["letters"][:, slot], batch["starts"][:, slot], paints, scale)
         half = row["total"].clamp(min=1e-3) / 2
-        across = row | {"a": row["a"] / half, "b": row["b"] / half, "c": row["c"] * 2, "d": row["d"] * 2}
+        across = row | {"u_x": row["u_x"] / half, "u_y": row["u_y"] / half, "v_x": row["v_x"] * 2, "v_y": row["v_y"] * 2}
         grid = _grid(across, size, row["x"], row["y"], rows, columns)
         there = (batch["font"][:, slot] >= 0)[:, None, None]
         alpha = F.grid_sample(strip[:, None], grid.to(kind), mode="bilinear", align_corners=False) * there[:, None]
@@ -176,8 +176,8 @@ def _grid(row: dict[str, Tensor], size: Tensor, x: Tensor, y: Tensor, rows: int,
     dx, dy = width - x, height - y
     theta = torch.stack(
         (
-            torch.stack((row["a"] * width, row["b"] * height, row["a"] * dx + row["b"] * dy), 1),
-            torch.stack((row["c"] * width, row["d"] * height, row["c"] * dx + row["d"] * dy), 1),
+            torch.stack((row["u_x"] * width, row["u_y"] * height, row["u_x"] * dx + row["u_y"] * dy), 1),
+            torch.stack((row["v_x"] * width, row["v_y"] * height, row["v_x"] * dx + row["v_y"] * dy), 1),
         ),
         1,
     )

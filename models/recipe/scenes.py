@@ -15,9 +15,9 @@ TEXTS = 2
 LETTERS = 12
 
 # Columns of what `paint` knows of a pictogram or shape, of a text, and of the ground.
-THING = ("x y a b c d hue saturation gamma levels outline outline_r outline_g outline_b edge wave_x freq_x phase_x "
+THING = ("x y u_x u_y v_x v_y hue saturation gamma levels outline outline_r outline_g outline_b edge wave_x freq_x phase_x "
          "wave_y freq_y phase_y r g b recolour gain size").split()  # fmt: skip
-TEXT = "x y a b c d r g b total size".split()
+TEXT = "x y u_x u_y v_x v_y r g b total size".split()
 GROUND = ("r0 g0 b0 r1 g1 b1 dir_x dir_y shift pattern pat_x pat_y pat_phase pat_x2 pat_y2 blobs grain photo photo_x "
           "photo_y photo_scale border border_level".split())  # fmt: skip
 
@@ -187,7 +187,7 @@ def _place(scene: Scene, rng: Random, thing: Thing, size: float, tries: int) -> 
     thing.x, thing.y, thing.w, thing.h = x, y, half, half
     cos, sin = math.cos(angle), math.sin(angle)
     sx, sy = half * stretch * flip, half / stretch
-    thing.row |= dict(x=x, y=y, a=cos / sx, b=sin / sx + shear / sx, c=-sin / sy, d=cos / sy, size=half)
+    thing.row |= dict(x=x, y=y, u_x=cos / sx, u_y=(sin + shear) / sx, v_x=-sin / sy, v_y=cos / sy, size=half)
     scene.things.append(thing)
 
 
@@ -223,7 +223,7 @@ def _place_text(scene: Scene, rng: Random, assets: Assets, mean: tuple) -> None:
     colour = _colour_on(rng, mean)
     thing = Thing("text", text, colour, x, y, w, h, font=font)
     cos, sin = math.cos(angle) / cell, math.sin(angle) / cell
-    thing.row = dict(x=x, y=y, a=cos, b=sin, c=-sin, d=cos, total=total, size=cell)
+    thing.row = dict(x=x, y=y, u_x=cos, u_y=sin, v_x=-sin, v_y=cos, total=total, size=cell)
     thing.row |= dict(zip("rgb", _jittered(rng, colour)))
     scene.things.append(thing)
 

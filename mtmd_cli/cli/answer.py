@@ -12,6 +12,11 @@ from mtmd_cli.cli.measure import peak_rss_mib, process_age_ms
 from mtmd_cli.cli.output import Screen
 from mtmd_cli.cli.settings import Settings
 
+OWN_MODEL = (
+    "note: no model is named, so the package's own answers: it knows pictograms, shapes and short texts; "
+    "-m MODEL --mmproj PROJECTOR names another"
+)
+
 if TYPE_CHECKING:
     from mtmd_cli import Engine, Finished, WarmupReport
 
@@ -23,6 +28,8 @@ def answer(settings: Settings, screen: Screen, *, api: Any) -> None:
     """
     sampling = api.Sampling(**settings.sampling)
     trace = api.Trace() if settings.trace else None
+    if settings.model is None:
+        screen.note(OWN_MODEL)
     screen.progress("loading")
     engine, load_ms = _timed(lambda: api.load(settings.model, settings.mmproj, **settings.load))
     # A stream refuses at once what cannot be asked, and answers only when it is read: after the warmup.

@@ -22,10 +22,11 @@ _RANDOM_SEEDS = (-1, 2**32 - 1)
 class Settings:
     """One question and everything that decides its answer.
 
+    model: None stands for the model of the package.
     load, sampling: keyword arguments of `mtmd_cli.load` and `mtmd_cli.Sampling`.
     """
 
-    model: str
+    model: str | None
     mmproj: str | None
     load: Mapping[str, Any]
     sampling: Mapping[str, Any]
@@ -47,10 +48,10 @@ class Settings:
 def settings_from(ctx: click.Context) -> Settings:
     """Raises UsageError for flags that contradict each other, FileError for a file of text that cannot be read."""
     given = ctx.params
-    if not given["model"]:
-        raise UsageError("the language model is missing", hint="name its GGUF file with -m")
+    if given["mmproj"] and not given["model"]:
+        raise UsageError("the projector has no language model", hint="name its GGUF file with -m")
     images = tuple(name for names in given["images"] for name in names)
-    if images and not given["mmproj"]:
+    if images and given["model"] and not given["mmproj"]:
         raise UsageError("--image needs a vision projector", hint="name its GGUF file with --mmproj")
     of_template = ("chat_template", "chat_template_file", "reasoning", "template_values")
     if given["raw"] and (given["system"] or _on_command_line(ctx, *of_template)):

@@ -12,6 +12,7 @@ from mtmd_cli.gguf import GGUFFile, open_gguf
 from mtmd_cli.language.loader import build_decoder
 from mtmd_cli.nn.cache_types import CacheType
 from mtmd_cli.nn.decoder import Decoder
+from mtmd_cli.pipeline.default_model import default_model
 from mtmd_cli.pipeline.engine import Engine
 from mtmd_cli.pipeline.flash import choose_flash
 from mtmd_cli.pipeline.packing import interleave_weights
@@ -23,7 +24,7 @@ from mtmd_cli.weights import Tensors, load_weights
 
 
 def load(
-    model: str | Path,
+    model: str | Path | None = None,
     mmproj: str | Path | None = None,
     *,
     device: str = "auto",
@@ -46,7 +47,8 @@ def load(
 ) -> Engine:
     """Load a language model, and a vision projector for it, from GGUF files.
 
-    model, mmproj: GGUF files; of one in pieces the first. Without mmproj the engine reads text alone.
+    model, mmproj: GGUF files; of one in pieces the first. Without mmproj the engine reads text alone; without
+    both, the small model of the package answers.
     device: "auto" (the first accelerator, else the CPU), "cpu", "cuda", "cuda:1", "mps" …; mmproj_device: another one
     for the tower; mmproj_offload: False keeps the tower on the CPU.
     dtype: "auto" (bf16 where the device multiplies it fast, else f32), "f32", "bf16", "f16".
@@ -71,6 +73,10 @@ def load(
     if preproc not in ("llama", "hf"):
         raise UsageError(f"preproc is {preproc!r}", hint="known: llama, hf")
 
+    if model is None:
+        if mmproj is not None:
+            raise UsageError("the projector has no language model", hint="name both, or neither")
+        model, mmproj = default_model()
     language_file = open_gguf(model)
     vision_file = open_gguf(mmproj) if mmproj is not None else None
     # All that can be refused is refused before the first weight is read.

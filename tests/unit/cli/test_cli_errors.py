@@ -22,7 +22,8 @@ def both_lines(err: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("words", "error", "hint"),
     [
-        ([], "the language model is missing", "-m"),
+        ([], "there is no question", "-p"),
+        (["-mm", "p.gguf", "-p", "x"], "the projector has no language model", "-m"),
         (["-m", "m.gguf"], "there is no question", "-p"),
         (["-m", "m.gguf", "-p", " "], "the question is empty", "-p"),
         ([*ASK, "--image-min-tokens", "9", "--image-max-tokens", "8"], "9", "--image-max-tokens"),
