@@ -2,8 +2,8 @@
 
     python -m models.recipe.assets ICONS FONTS WORDS OUT
 
-ICONS: folder with the unpacked npm packages @iconify-json/* (see things.STYLES); FONTS: folder with unpacked Debian font
-packages; WORDS: a list of English words (Debian: wamerican); OUT: the pack, an .npz of WebP pictures and glyphs.
+ICONS: folder with the unpacked npm packages @iconify-json/* (see things.STYLES); FONTS: folder with unpacked Debian
+font packages; WORDS: a list of English words (Debian: wamerican); OUT: the pack, an .npz of WebP pictures and glyphs.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def render(document: str) -> bytes:
 
 def fonts(folder: Path) -> list[Path]:
     """Fonts for Latin text, at most three faces of one family, in a fixed order."""
-    skip = re.compile(r"math|symbol|dingbat|emoji|noto|icon|bitmap|spleen|urwgothic-book|d050000l|ornament|mono.*obl", re.I)
+    skip = re.compile(
+        r"math|symbol|dingbat|emoji|noto|icon|bitmap|spleen|urwgothic-book|d050000l|ornament|mono.*obl", re.IGNORECASE
+    )
     found: dict[str, list[Path]] = {}
     for path in sorted([*folder.rglob("*.ttf"), *folder.rglob("*.otf")], key=lambda path: path.name):
         if not skip.search(path.name):

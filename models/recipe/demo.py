@@ -1,6 +1,6 @@
 """Draw the three pictures of the demo: scenes of their own seeds, in the recipe's held-out words and fonts.
 
-    python -m models.recipe.demo PACK OUT
+python -m models.recipe.demo PACK OUT
 """
 
 from __future__ import annotations

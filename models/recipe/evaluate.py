@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -61,7 +60,9 @@ def picture(scene: Scene, paints: Paints, rng: Random) -> Image.Image:
     edge = rng.choice((320, 400, 480, 640))
     columns, rows = (max(64, round(edge * side / 8) * 8) for side in (scene.width, scene.height))
     generator = torch.Generator().manual_seed(rng.randrange(2**31))
-    batch = {key: torch.from_numpy(value) for key, value in arrays([scene], paints.assets, classes_of(paints.assets)).items()}
+    batch = {
+        key: torch.from_numpy(value) for key, value in arrays([scene], paints.assets, classes_of(paints.assets)).items()
+    }
     x, _ = paint(batch, paints, smooth_noise(1, rows, columns, "cpu", generator), rows, columns)
     x = spoil(x, batch["ground"][:, GROUND.index("grain")], generator)
     return Image.fromarray((x[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())

@@ -28,7 +28,7 @@ class Paints:
 
     def __init__(self, pack: Path, photos: Path | None, styles: list[int], device: str, *, unseen: bool = False):
         self.dtype = torch.float16 if "cuda" in device else torch.float32
-        data = {key: value for key, value in np.load(pack).items()}
+        data = dict(np.load(pack).items())
         ends = data["sprite_ends"]
         raw = data["sprite_bytes"].tobytes()
         keep = [i for i, style in enumerate(data["sprite_style"]) if style in styles]
@@ -155,9 +155,16 @@ def paint(
         label = torch.where(fine > 0.5, batch["thing_class"][:, slot, None, None], label)
     for slot in range(TEXTS):
         row = {key: batch["texts"][:, slot, i] for i, key in enumerate(TEXT)}
-        strip, letter = _strip(row, batch["font"][:, slot], batch["letters"][:, slot], batch["starts"][:, slot], paints, scale)
+        strip, letter = _strip(
+            row, batch["font"][:, slot], batch["letters"][:, slot], batch["starts"][:, slot], paints, scale
+        )
         half = row["total"].clamp(min=1e-3) / 2
-        across = row | {"u_x": row["u_x"] / half, "u_y": row["u_y"] / half, "v_x": row["v_x"] * 2, "v_y": row["v_y"] * 2}
+        across = row | {
+            "u_x": row["u_x"] / half,
+            "u_y": row["u_y"] / half,
+            "v_x": row["v_x"] * 2,
+            "v_y": row["v_y"] * 2,
+        }
         grid = _grid(across, size, row["x"], row["y"], rows, columns)
         there = (batch["font"][:, slot] >= 0)[:, None, None]
         alpha = F.grid_sample(strip[:, None], grid.to(kind), mode="bilinear", align_corners=False) * there[:, None]
@@ -206,7 +213,10 @@ def _textures(batch: dict[str, Tensor], paints: Paints, scale: int) -> Tensor:
     alpha = torch.where(row["outline"] > 0, fat, alpha)
     drawn = torch.cat((colour * alpha, alpha), 2).flatten(0, 1)
     place = (torch.arange(SIDE, device=x.device) + 0.5) / SIDE * 2 - 1
-    flat = {key: batch["things"][..., THING.index(key)].flatten()[:, None] for key in ("wave_x", "freq_x", "phase_x", "wave_y", "freq_y", "phase_y")}
+    flat = {
+        key: batch["things"][..., THING.index(key)].flatten()[:, None]
+        for key in ("wave_x", "freq_x", "phase_x", "wave_y", "freq_y", "phase_y")
+    }
     u = place + 0 * flat["wave_x"]
     shift_x = flat["wave_x"] * torch.sin(u * flat["freq_x"] + flat["phase_x"])  # of each row
     shift_y = flat["wave_y"] * torch.sin(u * flat["freq_y"] + flat["phase_y"])  # of each column
@@ -243,11 +253,18 @@ def _ground(table: Tensor, size: Tensor, paints: Paints, blobs: Tensor, rows: in
         index = (row["photo"].long().flatten() - 1).clamp(min=0)
         scale = row["photo_scale"]
         grid = torch.cat(
-            ((row["photo_x"] + x * scale).expand(-1, 1, rows, columns), (row["photo_y"] + y * scale).expand(-1, 1, rows, columns)), 1
+            (
+                (row["photo_x"] + x * scale).expand(-1, 1, rows, columns),
+                (row["photo_y"] + y * scale).expand(-1, 1, rows, columns),
+            ),
+            1,
         )
         grid = (grid * 2 - 1).permute(0, 2, 3, 1).to(paints.dtype)
         photo = F.grid_sample(
-            paints.photos[index].permute(0, 3, 1, 2).to(paints.dtype) / 255, grid, padding_mode="border", align_corners=False
+            paints.photos[index].permute(0, 3, 1, 2).to(paints.dtype) / 255,
+            grid,
+            padding_mode="border",
+            align_corners=False,
         )
         out = torch.where(row["photo"] > 0, photo, out)
     rim = torch.minimum(torch.minimum(x, width - x), torch.minimum(y, height - y)) < row["border"]
@@ -264,7 +281,7 @@ def smooth_noise(batch: int, rows: int, columns: int, device: str | torch.device
 
 
 def spoil(x: Tensor, grain: Tensor, generator: torch.Generator) -> Tensor:
-    """What happens to pictures on their way: noise, blur by smaller sizes, JPEG's blocks, other light. Levels of 8 bit."""
+    """What happens to pictures on their way: noise, blur by smaller sizes, JPEG's blocks, other light, 8 bits."""
     batch, device = x.shape[0], x.device
     x = x + grain[:, None, None, None] * torch.randn(x.shape, device=device, generator=generator)
     blurred = batch // 5

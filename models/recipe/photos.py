@@ -1,6 +1,6 @@
 """Pack photographs and paintings as grounds: squares of 288 pixels out of Debian's wallpaper packages.
 
-    python -m models.recipe.photos FOLDER OUT
+python -m models.recipe.photos FOLDER OUT
 """
 
 from __future__ import annotations

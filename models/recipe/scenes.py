@@ -15,11 +15,15 @@ TEXTS = 2
 LETTERS = 12
 
 # Columns of what `paint` knows of a pictogram or shape, of a text, and of the ground.
-THING = ("x y u_x u_y v_x v_y hue saturation gamma levels outline outline_r outline_g outline_b edge wave_x freq_x phase_x "
-         "wave_y freq_y phase_y r g b recolour gain size").split()  # fmt: skip
-TEXT = "x y u_x u_y v_x v_y r g b total size".split()
-GROUND = ("r0 g0 b0 r1 g1 b1 dir_x dir_y shift pattern pat_x pat_y pat_phase pat_x2 pat_y2 blobs grain photo photo_x "
-          "photo_y photo_scale border border_level".split())  # fmt: skip
+THING = """
+    x y u_x u_y v_x v_y hue saturation gamma levels outline outline_r outline_g outline_b edge wave_x freq_x
+    phase_x wave_y freq_y phase_y r g b recolour gain size
+""".split()
+TEXT = ["x", "y", "u_x", "u_y", "v_x", "v_y", "r", "g", "b", "total", "size"]
+GROUND = """
+    r0 g0 b0 r1 g1 b1 dir_x dir_y shift pattern pat_x pat_y pat_phase pat_x2 pat_y2 blobs grain photo photo_x
+    photo_y photo_scale border border_level
+""".split()
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,9 @@ def _thing(rng: Random, assets: Assets, mean: tuple, plain: bool) -> Thing:
         thing = Thing("shape", things.SHAPES[index], colour, 0, 0, 0, 0, sprite=assets.shape_sprites + index)
         thing.row = dict(zip("rgb", _jittered(rng, colour))) | {"recolour": 1.0}
         if rng.random() < 0.2:
-            thing.row |= dict(outline=1.0, **dict.fromkeys(("outline_r", "outline_g", "outline_b"), rng.choice((0.05, 0.95))))
+            thing.row |= dict(
+                outline=1.0, **dict.fromkeys(("outline_r", "outline_g", "outline_b"), rng.choice((0.05, 0.95)))
+            )
         return thing
     name = rng.choice(assets.names)
     thing = Thing("pictogram", name, None, 0, 0, 0, 0, sprite=rng.choice(assets.sprites[name]))
@@ -237,7 +243,9 @@ def random_text(rng: Random, assets: Assets) -> str:
         return str(rng.randrange(10 ** rng.randint(1, 6)))
     elif draw < 0.9:
         vowels, others = "aeiouy", "bcdfghjklmnpqrstvwxz"
-        text = "".join(rng.choice(vowels if (i + draw > 0.8) == (i % 2 > 0) else others) for i in range(rng.randint(2, 9)))
+        text = "".join(
+            rng.choice(vowels if (i + draw > 0.8) == (i % 2 > 0) else others) for i in range(rng.randint(2, 9))
+        )
     else:
         text = "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(1, 8)))
     case = rng.random()
@@ -252,11 +260,7 @@ def _jittered(rng: Random, colour: str) -> tuple[float, ...]:
 
 def _colour_on(rng: Random, mean: tuple[float, float, float]) -> str:
     """A colour that stands out from the ground."""
-    far = [
-        name
-        for name, rgb in things.COLOURS.items()
-        if sum((a / 255 - b) ** 2 for a, b in zip(rgb, mean)) > 0.14
-    ]
+    far = [name for name, rgb in things.COLOURS.items() if sum((a / 255 - b) ** 2 for a, b in zip(rgb, mean)) > 0.14]
     return rng.choice(far)
 
 
@@ -265,9 +269,13 @@ def _ground(rng: Random, assets: Assets, *, nothing: bool) -> tuple[str | None, 
     first = rng.choice(("white", "white", "black", *things.COLOURS))
     c0 = _jittered(rng, first) if rng.random() < 0.7 else things.COLOURS[first]
     c0 = tuple(level / 255 if level > 1 else level for level in c0)
-    kind = rng.choices(("flat", "gradient", "blobs", "pattern", "photo"), (35, 18, 16, 14, 17 if assets.photos else 0))[0]
+    kind = rng.choices(("flat", "gradient", "blobs", "pattern", "photo"), (35, 18, 16, 14, 17 if assets.photos else 0))[
+        0
+    ]
     if nothing:
-        kind = rng.choices(("flat", "gradient", "blobs", "pattern", "photo"), (10, 12, 20, 12, 46 if assets.photos else 0))[0]
+        kind = rng.choices(
+            ("flat", "gradient", "blobs", "pattern", "photo"), (10, 12, 20, 12, 46 if assets.photos else 0)
+        )[0]
     row = dict(zip(("r0", "g0", "b0"), c0)) | {"grain": rng.choice((0, 0, rng.uniform(0, 0.08)))}
     c1, name = c0, first if kind == "flat" else None
     if kind == "gradient" or (kind in ("blobs", "pattern") and rng.random() < 0.5):
@@ -318,7 +326,9 @@ def arrays(scenes: list[Scene], assets: Assets, classes: dict[str, int]) -> dict
             if thing.kind != "text":
                 out["things"][b, placed] = [thing.row.get(key, DEFAULTS.get(key, 0.0)) for key in THING]
                 out["sprite"][b, placed] = thing.sprite
-                out["thing_class"][b, placed] = classes[thing.name if thing.kind == "pictogram" else f"shape {thing.name}"]
+                out["thing_class"][b, placed] = classes[
+                    thing.name if thing.kind == "pictogram" else f"shape {thing.name}"
+                ]
                 placed += 1
                 continue
             out["texts"][b, text] = [thing.row[key] for key in TEXT]

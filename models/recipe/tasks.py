@@ -107,9 +107,13 @@ def groups(found: list[Thing]) -> list[tuple[Thing, int]]:
 
 
 def listed(found: list[Thing]) -> str:
-    """a dog, two red circles and the text "HELLO" """
+    """a dog, two red circles and the text "HELLO\""""
     parts = [
-        thing.label if thing.kind == "text" else things.one(thing.label) if n == 1 else f"{NUMBERS[n]} {things.many(thing.label)}"
+        thing.label
+        if thing.kind == "text"
+        else things.one(thing.label)
+        if n == 1
+        else f"{NUMBERS[n]} {things.many(thing.label)}"
         for thing, n in groups(found)
     ]
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
@@ -192,7 +196,11 @@ def ask_count(scene: Scene, rng: Random, assets: Assets) -> Turn | None:
 
 
 def ask_count_of(scene: Scene, rng: Random, assets: Assets) -> Turn | None:
-    found = [(thing, n) for thing, n in groups(scene.things) if thing.kind != "text" and things.many(thing.label) != thing.label]
+    found = [
+        (thing, n)
+        for thing, n in groups(scene.things)
+        if thing.kind != "text" and things.many(thing.label) != thing.label
+    ]
     repeated = [pair for pair in found if pair[1] > 1]
     if rng.random() < 0.15 or not found:
         thing = _absent(rng, scene, assets)
@@ -245,7 +253,9 @@ def ask_relation(scene: Scene, rng: Random, assets: Assets) -> Turn | None:
     words = {"left": ("left of", "to the left of"), "right": ("right of", "to the right of"),
              "above": ("above", "over"), "below": ("below", "under")}  # fmt: skip
     yes = (gap < 0) == (side in ("left", "above"))
-    return phrase(rng, "relation", x=one.label, y=other.label, r=rng.choice(words[side])), "Yes, it is." if yes else "No, it is not."
+    return phrase(
+        rng, "relation", x=one.label, y=other.label, r=rng.choice(words[side])
+    ), "Yes, it is." if yes else "No, it is not."
 
 
 def ask_where(scene: Scene, rng: Random, assets: Assets) -> Turn | None:

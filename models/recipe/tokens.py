@@ -1,6 +1,6 @@
 """Train the tokenizer on the questions and answers of many scenes.
 
-    python -m models.recipe.tokens PACK OUT
+python -m models.recipe.tokens PACK OUT
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from random import Random
 
 import numpy as np
 
-from models.recipe import tasks, things
+from models.recipe import tasks
 from models.recipe.assets import CHARACTERS
 from models.recipe.model import Shape
 from models.recipe.prompt import train_tokenizer

@@ -54,9 +54,7 @@ class Conversations(torch.utils.data.IterableDataset):
             # Pictures of two tiles come in larger batches, so that the tower always sees as many slices.
             batch = self.batch if shape == "square" else self.batch * 5 // 3
             scenes = [random_scene(rng, self.assets, random_aspect(rng, shape)) for _ in range(batch)]
-            talks = [
-                self.prompt.conversation(tasks.turns(scene, rng, self.assets, 5), LENGTH) for scene in scenes
-            ]
+            talks = [self.prompt.conversation(tasks.turns(scene, rng, self.assets, 5), LENGTH) for scene in scenes]
             out = arrays(scenes, self.assets, self.classes)
             out["tokens"], out["learned"] = (np.stack(part) for part in zip(*talks))
             yield shape, {key: torch.from_numpy(value) for key, value in out.items()}
@@ -128,7 +126,9 @@ def exact(model: nn.Module, painter: Painter, prompt: Prompt, seed: int, each: i
             if turn is not None:
                 scenes.append(scene)
                 turns.append(turn)
-        batch = {key: torch.from_numpy(value).to(device) for key, value in arrays(scenes, assets, classes_of(assets)).items()}
+        batch = {
+            key: torch.from_numpy(value).to(device) for key, value in arrays(scenes, assets, classes_of(assets)).items()
+        }
         talks = [prompt.conversation([turn], LENGTH) for turn in turns]
         tokens, learned = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*talks))
         slices, _ = painter(GRIDS["square"], batch)
@@ -179,7 +179,9 @@ def main() -> None:
     prompt = Prompt(Tokenizer.from_file(str(given.tokenizer)), shape.side**2)
     paints = Paints(given.pack, given.photos, list(range(len(things.STYLES))), device)
     model = Model(shape, len(classes_of(paints.assets)) + 1).to(device)
-    inner = [p for name, p in model.named_parameters() if p.ndim == 2 and ".blk." in f".{name}" or name == "v.fc.weight"]
+    inner = [
+        p for name, p in model.named_parameters() if (p.ndim == 2 and ".blk." in f".{name}") or name == "v.fc.weight"
+    ]
     outer = [p for p in model.parameters() if all(p is not q for q in inner)]
     muon, adam = Muon(inner), torch.optim.AdamW(outer, ADAM_RATE, (0.9, 0.98), weight_decay=0.0)
     spent, steps = 0.0, 0
@@ -199,7 +201,9 @@ def main() -> None:
             prefetch_factor=3 if given.workers else None,
         )
     )
-    say(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(inner)} matrices, from {spent:.0f} s")
+    say(
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(inner)} matrices, from {spent:.0f} s"
+    )
     if on_gpu:
         for block in [*model.v.blk, *model.blk]:
             block.compile(dynamic=False)
@@ -244,14 +248,22 @@ def main() -> None:
             spent = now.item()
         if (time.time() - told > 20 or steps in (10, 60)) and steps % 10 == 0:
             speed = pictures * world / (time.time() - last)
-            say(f"step {steps}, trained {spent:.0f} s, words {mean['words']:.4f}, dense {mean['dense']:.4f}, {speed:.0f} samples/s, rate {rate:.3f}, {torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0:.0f} GB")
+            say(
+                f"step {steps}, trained {spent:.0f} s, words {mean['words']:.4f}, dense {mean['dense']:.4f}, {speed:.0f} samples/s, rate {rate:.3f}, {torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0:.0f} GB"
+            )
             told = last = time.time()
             pictures = 0
         if rank == 0 and on_gpu and steps in (500, 1500):
             for label, test in tests.items():
                 say(f"{label}: {json.dumps({k: round(v) for k, v in exact(model, test, prompt, 5, 128).items()})}")
     if rank == 0:
-        state = {"model": model.state_dict(), "adam": adam.state_dict(), "velocity": muon.velocity, "spent": spent, "steps": steps}
+        state = {
+            "model": model.state_dict(),
+            "adam": adam.state_dict(),
+            "velocity": muon.velocity,
+            "spent": spent,
+            "steps": steps,
+        }
         torch.save(state, given.out / "state.pt")
         torch.save({key: value.half().cpu() for key, value in model.state_dict().items()}, given.out / "weights.pt")
         say(f"saved after {steps} steps")
