@@ -107,7 +107,7 @@ def groups(found: list[Thing]) -> list[tuple[Thing, int]]:
 
 
 def listed(found: list[Thing]) -> str:
-    """a dog, two red circles and the text "HELLO\""""
+    """Like this: a dog, two red circles and the text "HELLO" (with its quotation marks)."""
     parts = [
         thing.label
         if thing.kind == "text"

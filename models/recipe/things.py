@@ -16,7 +16,8 @@ UNSEEN_STYLE = "openmoji"
 LEAST_STYLES = 5
 
 # Too alike, too little known, or not a thing that one would name.
-DROPPED = frozenset("""
+DROPPED = frozenset(
+    """
     statue-of-liberty label 1st-place-medal 2nd-place-medal 3rd-place-medal admission-tickets aerial-tramway
     airplane-arrival airplane-departure amphora articulated-lorry baby-bottle badminton ballot-box-with-ballot
     barber-pole beach-with-umbrella bell-with-slash bellhop-bell bento-box black-nib blossom blue-book boar
@@ -59,7 +60,7 @@ DROPPED = frozenset("""
     vertical-traffic-light video-camera videocassette waning-crescent-moon waning-gibbous-moon water-buffalo
     waxing-crescent-moon waxing-gibbous-moon wedding white-flower wilted-flower wind-chime wind-face womans-boot
     womans-clothes womans-sandal world-map yen-banknote
-""".split())
+""".split()
 )
 
 EXTRA = """
@@ -266,7 +267,7 @@ def one(name: str) -> str:
     """The name with its article: a dog, an apple, scissors, bread."""
     if name in PLURAL_NAMES or name in UNCOUNTED:
         return name
-    silent = name.startswith(("hour", "honest")) or name[0] in "aeio" or name.startswith("um")
+    silent = name.startswith(("hour", "um")) or name[0] in "aeio"
     return f"an {name}" if silent else f"a {name}"
 
 

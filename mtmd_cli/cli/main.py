@@ -51,7 +51,7 @@ command = Command(
     name="mtmd-cli",
     callback=_run,
     sections=SECTIONS,
-    usage="-m MODEL [--mmproj PROJ] [--image FILE] -p TEXT [OPTIONS]",
+    usage="[-m MODEL [--mmproj PROJ]] [--image FILE] -p TEXT [OPTIONS]",
     introduction="Ask a question about an image, or none: an answer from two GGUF files, a language model and a vision "
     "projector. The answer goes to standard output, everything else to standard error.",
     examples=(

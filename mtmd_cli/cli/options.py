@@ -38,7 +38,7 @@ _QUESTION = [
 ]
 
 _MODEL = [
-    Option("model", "-m, --model FILE", "language model, a GGUF file", type=FILE, env="LLAMA_ARG_MODEL"),
+    Option("model", "-m, --model FILE", "language model, or the package's own", type=FILE, env="LLAMA_ARG_MODEL"),
     Option("mmproj", "-mm, --mmproj FILE", "vision projector, a GGUF file", type=FILE, env="LLAMA_ARG_MMPROJ"),
     _load("dtype", "--dtype auto|f32|bf16|f16", "compute in this type; f32 is exact", type=DTYPE, default="auto"),
 ]
