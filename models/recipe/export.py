@@ -45,6 +45,12 @@ def describe(writer: gguf.GGUFWriter, name: str) -> None:
 def text(weights: dict[str, torch.Tensor], tokenizer: Path, shape: Shape, out: Path) -> None:
     model = json.loads(tokenizer.read_text())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    # The reference looks up the marker of two newlines as one token, which so small a corpus never joined: it takes
+    # the weights of one newline.
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
+    newline = tokens.index("Ċ")
+    tokens.append("ĊĊ")
+    merges.append("Ċ Ċ")
     writer = gguf.GGUFWriter(out, "llama")
     describe(writer, "pictograms text")
     writer.add_vocab_size(len(tokens))
@@ -62,7 +68,7 @@ def text(weights: dict[str, torch.Tensor], tokenizer: Path, shape: Shape, out: P
     writer.add_token_list(tokens)
     control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
     writer.add_token_types([control if token in SPECIAL else normal for token in tokens])
-    writer.add_token_merges([" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]])
+    writer.add_token_merges(merges)
     writer.add_bos_token_id(tokens.index("<|im_start|>"))
     writer.add_eos_token_id(tokens.index(END))
     writer.add_pad_token_id(tokens.index(END))
@@ -70,7 +76,8 @@ def text(weights: dict[str, torch.Tensor], tokenizer: Path, shape: Shape, out: P
     writer.add_chat_template(TEMPLATE)
     names = ("token_embd.", "output_norm.", "blk.")
     kept = {name: tensor for name, tensor in weights.items() if name.startswith(names)}
-    kept["token_embd.weight"] = kept["token_embd.weight"][: len(tokens)]  # no row for tokens that were never made
+    rows = kept["token_embd.weight"]
+    kept["token_embd.weight"] = torch.cat((rows[: len(tokens) - 1], rows[newline : newline + 1]))
     write(writer, kept)
 
 

@@ -222,7 +222,7 @@ def test_escapes(typed: str, text: str) -> None:
 def test_without_flags_loading_is_as_in_python(run: Run) -> None:
     parameters = inspect.signature(mtmd_cli.load).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    assert run(*ASK).calls["load"] == {"model": "m.gguf", **defaults}
+    assert run(*ASK).calls["load"] == {**defaults, "model": "m.gguf"}
 
 
 def test_without_flags_sampling_is_as_in_python(run: Run) -> None:
