@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.docs import families, flags
+from scripts.docs import families, flags, transcript
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -15,10 +15,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def pages() -> dict[Path, str]:
     """Each generated file with what it should hold; the README keeps what stands outside of its markers."""
     readme = ROOT / "README.md"
+    text = between(readme.read_text(encoding="utf-8"), "families", families.summary())
     return {
         ROOT / "docs" / "cli.md": flags.page(),
         ROOT / "docs" / "families.md": families.page(),
-        readme: between(readme.read_text(encoding="utf-8"), "families", families.summary()),
+        readme: between(text, "transcript", transcript.transcript(ROOT)),
     }
 
 
