@@ -108,11 +108,10 @@ class DeltaNet:
 
 @dataclass(frozen=True)
 class FeedForward:
-    """Two matrices around an activation, or three with a gate."""
+    """Two matrices around an activation, or three with a gate where the file has one."""
 
     width: int
     activation: Activation
-    gated: bool = True
 
 
 class Gating(IntEnum):
